@@ -1,0 +1,48 @@
+"""The processing of one request: a load profile to a model's input, a model's output to kW."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from processing import features, scaling, windowing
+from processing.grid import STEP
+from processing.reading import LoadProfile
+from processing.stamps import Instants
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What a model's card says of its input and output.
+
+    `columns` the c names in order, `mean` and `std` (c,) in the columns' units, `target_mean` and
+    `target_std` in kW, `window` in quarter-hours.
+    """
+
+    columns: Sequence[str]
+    mean: Sequence[float]
+    std: Sequence[float]
+    target_mean: float
+    target_std: float
+    window: int
+
+    def model_input(self, profile: LoadProfile) -> npt.NDArray[np.float32]:
+        """Return the newest window of `profile`: (1, window, c) float32, normalised."""
+        columns = windowing.select(features.columns(_newest(profile, self.window)), self.columns)
+        return windowing.last_window(scaling.normalise(columns, self.mean, self.std), self.window)
+
+    def power(self, model_output: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        """Return a model's output (b, horizon) in kW, float64."""
+        return scaling.denormalise(model_output, self.target_mean, self.target_std)
+
+
+def forecast_times(profile: LoadProfile, horizon: int) -> Instants:
+    """Return the (horizon,) instants that follow the profile's last one: datetime64[s], UTC."""
+    times: Instants = profile.time[-1] + STEP * np.arange(1, horizon + 1)
+    return times
+
+
+def _newest(profile: LoadProfile, rows: int) -> LoadProfile:
+    """Leave out the rows before the last `rows`: a year's file costs no more features than a week's."""
+    return LoadProfile(profile.time[-rows:], profile.clock[-rows:], profile.power[-rows:], profile.time_zone)

@@ -1,0 +1,49 @@
+"""What several test files share: the golden figures and load profiles as text."""
+
+import gzip
+import json
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parent.parent
+GOLDEN = PROJECT.parent / "shared" / "golden"
+
+
+@pytest.fixture(scope="session")
+def golden() -> Callable[[str], Any]:
+    """Give the golden file of that name, read: JSON as objects, CSV as bytes."""
+    if not GOLDEN.is_dir():
+        pytest.skip("the golden figures are not beside this checkout (../shared/golden)")
+
+    def read(name: str) -> Any:
+        content = (GOLDEN / name).read_bytes()
+        return json.loads(content) if name.endswith(".json") else content
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def shop() -> bytes:
+    """Give the shipped sample year of a shop as CSV."""
+    return gzip.decompress((PROJECT / "samples" / "shop.csv.gz").read_bytes())
+
+
+@pytest.fixture(scope="session")
+def week() -> bytes:
+    """Give the shipped sample week as CSV."""
+    return (PROJECT / "samples" / "week.csv").read_bytes()
+
+
+def csv_rows(start: str, rows: int, minutes: int = 15) -> list[str]:
+    """Return rows `2021-06-02 00:00:00,0.0` on a grid, the power being the row's number."""
+    first = datetime.fromisoformat(start)
+    return [f"{first + timedelta(minutes=minutes * at)},{float(at)}" for at in range(rows)]
+
+
+def csv_file(rows: list[str], header: str = "Datum,Wert (kW)") -> bytes:
+    """Join a header and rows to the bytes of a CSV."""
+    return "\n".join([header, *rows, ""]).encode()

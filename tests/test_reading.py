@@ -1,0 +1,296 @@
+"""The CSV contract: what is read, and what is refused with which words."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from conftest import csv_file, csv_rows
+from hypothesis import given
+from hypothesis import strategies as st
+
+from processing.errors import InvalidLoadProfile
+from processing.reading import LoadProfile, read_load_profile
+
+ROWS = csv_rows("2021-06-02 00:00:00", 672)
+
+
+def read(body: bytes, zone: str = "UTC", at_least: int = 672) -> LoadProfile:
+    return read_load_profile(body, time_zone=zone, at_least=at_least)
+
+
+def problems(body: bytes, zone: str = "UTC", at_least: int = 1) -> list[tuple[int | None, str | None, str]]:
+    with pytest.raises(InvalidLoadProfile) as refused:
+        read(body, zone, at_least)
+    assert all(problem.message for problem in refused.value.problems)
+    return [(problem.row, problem.column, problem.code) for problem in refused.value.problems]
+
+
+def changed(at: int, row: str, rows: int = 8) -> bytes:
+    """Return a small file with one row replaced; row `at` stands in line `at + 2` of the file."""
+    lines = ROWS[:rows]
+    lines[at] = row
+    return csv_file(lines)
+
+
+def german(row: str) -> str:
+    stamp, power = row.split(",")
+    date, time = stamp.split(" ")
+    return f"{'.'.join(reversed(date.split('-')))} {time[:5]};{power.replace('.', ',')}"
+
+
+SPELLINGS = {
+    "iso with seconds": csv_file(ROWS),
+    "iso without seconds": csv_file([row.replace(":00,", ",", 1) for row in ROWS]),
+    "iso with T": csv_file([row.replace(" ", "T", 1) for row in ROWS]),
+    "utc by Z": csv_file([row.replace(",", "Z,", 1) for row in ROWS]),
+    "with an offset": csv_file([row.replace(",", "+00:00,", 1) for row in ROWS]),
+    "german with semicolon": csv_file([german(row) for row in ROWS], "Datum;Wert (kW)"),
+    "tabs": csv_file([row.replace(",", "\t") for row in ROWS], "Datum\tWert (kW)"),
+    "comma and quoted decimal comma": csv_file(
+        ['{},"{}"'.format(*row.replace(".", ",", 1).split(",", 1)) for row in ROWS]
+    ),
+    "byte-order mark": b"\xef\xbb\xbf" + csv_file(ROWS),
+    "windows line ends": csv_file(ROWS).replace(b"\n", b"\r\n"),
+    "excel's separator line": b"sep=,\n" + csv_file(ROWS),
+    "everything quoted": csv_file([f'"{row.replace(",", chr(34) + "," + chr(34))}"' for row in ROWS]),
+    "blank lines at the end": csv_file([*ROWS, "", ",", ""]),
+    "another column": csv_file([f"7,{row},ok" for row in ROWS], "id,Datum,Wert (kW),state"),
+    "columns swapped": csv_file([",".join(reversed(row.split(","))) for row in ROWS], "Wert (kW),Datum"),
+}
+
+
+@pytest.mark.parametrize("body", SPELLINGS.values(), ids=SPELLINGS)
+def test_every_spelling_gives_the_same_profile(body: bytes) -> None:
+    """However a file is written, its times and powers are the same."""
+    profile = read(body)
+    assert profile.time[0] == np.datetime64("2021-06-02T00:00:00")
+    assert profile.time[-1] == np.datetime64("2021-06-08T23:45:00")
+    np.testing.assert_array_equal(profile.clock, profile.time)
+    np.testing.assert_array_equal(profile.power, np.arange(672.0))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Datum,Wert (kW)",
+        "Date,Power Consumption [kW]",
+        "DATETIME,power (KW)",
+        " timestamp , Leistung(kW) ",
+        "Zeitstempel,Verbrauch kW",
+        "Datum/Uhrzeit,Wirkleistung [kW]",
+        "Zeit,power_kw",
+    ],
+)
+def test_header_synonyms(header: str) -> None:
+    """A header is known by its words; case, spaces and the kind of brackets do not count."""
+    profile = read(csv_file(ROWS, header))
+    assert len(profile.power) == 672
+    assert profile.notes == ()
+
+
+def test_a_unit_that_is_not_named_is_noted() -> None:
+    """A power column without a unit is taken as kW, and the profile says so."""
+    assert read(csv_file(ROWS, "Datum,Wert")).notes == ("Column 'Wert' names no unit: taken as kW.",)
+
+
+HEADERS = {
+    "no such names": ("a,b", (1, None, "bad_header")),
+    "only a time": ("Datum,b", (1, None, "bad_header")),
+    "energy": ("Datum,Verbrauch (kWh)", (1, "Verbrauch (kWh)", "bad_unit")),
+    "watts": ("Datum,Leistung [W]", (1, "Leistung [W]", "bad_unit")),
+    "two powers": ("Datum,Wert (kW),Leistung (kW)", (1, "Leistung (kW)", "doubled_column")),
+    "two times": ("Datum,Zeit,Wert (kW)", (1, "Zeit", "doubled_column")),
+    "another separator": ("Datum|Wert (kW)", (1, None, "bad_header")),
+}
+
+
+@pytest.mark.parametrize("header, problem", HEADERS.values(), ids=HEADERS)
+def test_bad_headers(header: str, problem: tuple[int, str | None, str]) -> None:
+    """A header that does not name one time and one power in kW is refused."""
+    assert problems(csv_file(["1,2,3"], header)) == [problem]
+
+
+CELLS = {
+    "a word": ("2021-06-02 00:30:00,abc", (4, "Wert (kW)", "not_a_number")),
+    "missing": ("2021-06-02 00:30:00,", (4, "Wert (kW)", "missing")),
+    "nan": ("2021-06-02 00:30:00,nan", (4, "Wert (kW)", "not_a_number")),
+    "infinite": ("2021-06-02 00:30:00,-inf", (4, "Wert (kW)", "infinite")),
+    "overflow": ("2021-06-02 00:30:00,1e999", (4, "Wert (kW)", "out_of_range")),
+    "more than any site": ("2021-06-02 00:30:00,2e9", (4, "Wert (kW)", "out_of_range")),
+    "underscore": ("2021-06-02 00:30:00,1_0", (4, "Wert (kW)", "not_a_number")),
+    "hexadecimal": ("2021-06-02 00:30:00,0x10", (4, "Wert (kW)", "not_a_number")),
+    "arabic digit": ("2021-06-02 00:30:00,٣", (4, "Wert (kW)", "not_a_number")),
+    "thousands": ('2021-06-02 00:30:00,"1.234,5"', (4, "Wert (kW)", "mixed_decimal")),
+    "30 February": ("2021-02-30 00:30:00,1.0", (4, "Datum", "bad_time")),
+    "month 13": ("2021-13-02 00:30:00,1.0", (4, "Datum", "bad_time")),
+    "24:00": ("2021-06-02 24:00:00,1.0", (4, "Datum", "bad_time")),
+    "another layout": ("02.06.2021 00:30,1.0", (4, "Datum", "bad_time")),
+    "no time": (",1.0", (4, "Datum", "bad_time")),
+    "very long": (f"{'9' * 5000},1.0", (4, "Datum", "bad_time")),
+    "year 1969": ("1969-06-02 00:30:00,1.0", (4, "Datum", "bad_time")),
+    "off the grid": ("2021-06-02 00:31:00,1.0", (4, "Datum", "off_grid")),
+    "duplicate": ("2021-06-02 00:15:00,1.0", (4, "Datum", "duplicate")),
+    "blank row": ("", (4, None, "blank_row")),
+    "too many fields": ("2021-06-02 00:30:00,1.0,2.0", (4, None, "wrong_width")),
+    "too few fields": ("2021-06-02 00:30:00", (4, None, "wrong_width")),
+}
+
+
+@pytest.mark.parametrize("row, problem", CELLS.values(), ids=CELLS)
+def test_a_bad_cell_is_named_by_row_and_column(row: str, problem: tuple[int, str | None, str]) -> None:
+    """Each kind of bad cell has a code of its own, and the row that a spreadsheet shows."""
+    assert problem in problems(changed(2, row))
+
+
+def test_a_bad_time_is_not_a_gap_as_well() -> None:
+    """One unreadable stamp is one problem, not also a gap around it."""
+    assert problems(changed(2, "soon,1.0")) == [(4, "Datum", "bad_time")]
+
+
+def test_a_gap_is_named_at_the_row_after_it() -> None:
+    """Missing quarter-hours are counted at the row that follows them."""
+    assert problems(csv_file(ROWS[:4] + ROWS[6:9])) == [(6, "Datum", "gap")]
+
+
+def test_unsorted_rows_are_named() -> None:
+    """A row that comes after a later one is unsorted, and nothing is missing then."""
+    rows = ROWS[:8]
+    rows[3], rows[5] = rows[5], rows[3]
+    assert problems(csv_file(rows)) == [(6, "Datum", "unsorted"), (7, "Datum", "unsorted")]
+
+
+@pytest.mark.parametrize("minutes", [1, 5, 30, 60])
+def test_another_step_is_one_problem(minutes: int) -> None:
+    """A file of hours or minutes is told so once, not once for each row."""
+    assert problems(csv_file(csv_rows("2021-06-02 00:00:00", 100, minutes))) == [(None, "Datum", "wrong_step")]
+
+
+def test_too_few_rows() -> None:
+    """Less than a week is refused."""
+    assert problems(csv_file(ROWS[:671]), at_least=672) == [(None, None, "too_short")]
+
+
+def test_every_problem_is_listed_in_the_order_of_the_rows() -> None:
+    """Faults of different kinds are reported together."""
+    rows = ROWS[:8]
+    rows[1] = rows[1].replace("1.0", "x")
+    rows[4] = "never,4.0"
+    rows[6] = rows[5]
+    assert problems(csv_file(rows), at_least=672) == [
+        (None, None, "too_short"),
+        (3, "Wert (kW)", "not_a_number"),
+        (6, "Datum", "bad_time"),
+        (8, "Datum", "duplicate"),
+        (9, "Datum", "gap"),
+    ]
+
+
+BODIES = {
+    "nothing": (b"", (None, None, "empty")),
+    "white space": (b" \n\n", (None, None, "empty")),
+    "latin-1": ("Datum,Wert (kW)\nJänner,1".encode("latin-1"), (2, None, "not_utf8")),
+    "utf-16": (csv_file(ROWS).decode().encode("utf-16"), (1, None, "not_utf8")),
+    "zip": (b"PK\x03\x04\x00\x00", (1, None, "not_text")),
+    "open quote": (csv_file([*ROWS[:3], '"2021']), (5, None, "not_csv")),
+    "header only": (b"Datum,Wert (kW)\n", (None, None, "too_short")),
+}
+
+
+@pytest.mark.parametrize("body, problem", BODIES.values(), ids=BODIES)
+def test_bodies_that_are_no_csv(body: bytes, problem: tuple[int | None, str | None, str]) -> None:
+    """What is no CSV at all is refused with its reason."""
+    assert problems(body) == [problem]
+
+
+def local_week(zone_start: str, rows: int, offsets: list[tuple[int, int]]) -> bytes:
+    """Return rows of local stamps; `offsets` are (row, minutes) by which the clock jumps there."""
+    lines = csv_rows(zone_start, rows)
+    for at, minutes in offsets:
+        rest = csv_rows(str(np.datetime64(lines[at].split(",")[0]) + np.timedelta64(minutes, "m")), rows - at)
+        lines[at:] = [f"{new.split(',')[0]},{old.split(',')[1]}" for new, old in zip(rest, lines[at:], strict=True)]
+    return csv_file([line.replace("T", " ") for line in lines])
+
+
+CLOCK_CHANGES = {
+    "Berlin, March": ("Europe/Berlin", "2016-03-26 12:00:00", [(56, 60)], "2016-03-26T11:00:00"),
+    "Berlin, October": ("Europe/Berlin", "2016-10-29 12:00:00", [(60, -60)], "2016-10-29T10:00:00"),
+    "Berlin, October, from inside the doubled hour": (
+        "Europe/Berlin",
+        "2016-10-30 02:15:00",
+        [(3, -60)],
+        "2016-10-30T00:15:00",
+    ),
+    "Lisbon, October": ("Europe/Lisbon", "2021-10-30 12:00:00", [(56, -60)], "2021-10-30T11:00:00"),
+    "Lord Howe, April": ("Australia/Lord_Howe", "2021-04-03 12:00:00", [(56, -30)], "2021-04-03T01:00:00"),
+    "Kathmandu": ("Asia/Kathmandu", "2021-04-03 12:00:00", [], "2021-04-03T06:15:00"),
+}
+
+
+@pytest.mark.parametrize("zone, start, jumps, first", CLOCK_CHANGES.values(), ids=CLOCK_CHANGES)
+def test_a_clock_change_is_no_gap(zone: str, start: str, jumps: list[tuple[int, int]], first: str) -> None:
+    """Quarter-hours are counted in real time, whatever the wall clock does."""
+    profile = read(local_week(start, 672, jumps), zone)
+    assert profile.time[0] == np.datetime64(first)
+    assert (np.diff(profile.time) == np.timedelta64(900, "s")).all()
+    assert profile.clock[0] == np.datetime64(start)
+
+
+def test_the_hour_that_the_clock_leaves_out_is_refused() -> None:
+    """A local time that no clock ever showed is named."""
+    body = csv_file(csv_rows("2016-03-27 01:45:00", 3))
+    assert problems(body, "Europe/Berlin") == [
+        (3, "Datum", "nonexistent_time"),
+        (4, "Datum", "nonexistent_time"),
+    ]
+
+
+def test_offsets_are_instants_and_the_clock_is_the_zones() -> None:
+    """A stamp with an offset is converted to the clock of the zone, over its change too."""
+    rows = [
+        f"2016-10-30T0{h}:{m:02}:00+0{o}:00,1" for o, h in ((2, 1), (2, 2), (1, 2), (1, 3)) for m in (0, 15, 30, 45)
+    ]
+    profile = read(csv_file(rows), "Europe/Berlin", at_least=16)
+    assert profile.time[0] == np.datetime64("2016-10-29T23:00:00")
+    assert [str(clock)[11:16] for clock in profile.clock[[4, 8, 12]]] == ["02:00", "02:00", "03:00"]
+
+
+def test_a_whole_real_year_over_both_clock_changes(shop: bytes) -> None:
+    """The sample year is read whole: 366 days of quarter-hours in real time."""
+    profile = read(shop, "Europe/Berlin")
+    assert len(profile.time) == 35_136
+    assert profile.time[0] == np.datetime64("2015-12-31T23:00:00")
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_read_or_refused(body: bytes) -> None:
+    """No input makes anything but a profile or a list of problems."""
+    try:
+        profile = read(body, at_least=1)
+    except InvalidLoadProfile as refused:
+        assert refused.problems
+    else:
+        assert len(profile.time) == len(profile.power) > 0
+
+
+_cell = st.sampled_from(["2021-06-02 00:00:00", "02.06.2021 00:15", "1", "1,5", '"', "", "nan", "-1e300", "\r", "Z"])
+
+
+@given(st.lists(st.lists(_cell, max_size=4).map(",".join), max_size=12).map("\n".join))
+def test_any_rows_are_read_or_refused(rows: str) -> None:
+    """Rows of nearly good cells are read whole or refused, never cut."""
+    try:
+        profile = read(b"Datum,Wert (kW)\n" + rows.encode(), "Europe/Berlin", at_least=1)
+    except InvalidLoadProfile as refused:
+        assert all(one.row is None or one.row >= 1 for one in refused.problems)
+    else:
+        assert np.isfinite(profile.power).all()
+        assert all(later - earlier == np.timedelta64(900, "s") for earlier, later in pairwise(profile.time))
+
+
+@given(st.lists(st.floats(-1e9, 1e9, allow_subnormal=False), min_size=1, max_size=50), st.booleans())
+def test_powers_survive_exactly(powers: list[float], comma: bool) -> None:
+    """What is written with a decimal point or comma is read back to the last bit."""
+    rows = csv_rows("2021-06-02 00:00:00", len(powers))
+    texts = [repr(power).replace(".", ",") if comma else repr(power) for power in powers]
+    body = csv_file([f"{row.split(',')[0]};{text}" for row, text in zip(rows, texts, strict=True)], "Datum;Wert (kW)")
+    np.testing.assert_array_equal(read(body, at_least=1).power, powers)
