@@ -1,0 +1,168 @@
+"""The command ``python -m auth``: adds, lists, disables and enables users, and sets their passwords.
+
+Comes in: a verb and a name; the password from the terminal, a pipe or a generator, never from the command
+line, where other users of the machine would see it. Goes out: lines on standard output and the exit status 0;
+1 with one line on standard error where the command is refused; 2 where it was not understood.
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import secrets
+import sys
+from typing import TYPE_CHECKING, TextIO
+
+from auth.errors import AuthError, UnknownUser, WeakPassword
+from auth.passwords import Passwords, strong_enough
+from auth.users import UserStore, canonical_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+EXAMPLES = """\
+examples:
+  python -m auth add ada                    asks for a password, twice
+  python -m auth add ada --generate         makes a password and shows it once
+  python -m auth password ada < secret.txt  takes the first line of a file
+  python -m auth list                       shows every user: name, state, created
+  python -m auth disable ada                shuts ada out at once, open tokens included
+  python -m auth enable ada                 lets ada in again
+
+The users are in the database that the service uses: LASTGANG_DATABASE_URL, by default a
+SQLite file in LASTGANG_HOME. A running service sees every change with its next request.
+A new password ends every token that the user has.
+"""
+VERBS = {
+    "add": "add a user",
+    "list": "show every user",
+    "disable": "shut a user out, open tokens included",
+    "enable": "let a disabled user in again",
+    "password": "set a new password, which ends the user's tokens",
+}
+
+
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Return the verb and its arguments; print help or how to call the command, and exit, where asked."""
+    parser = argparse.ArgumentParser(
+        prog="python -m auth",
+        description="The users of Lastgang.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for verb, summary in VERBS.items():
+        one = verbs.add_parser(verb, help=summary, description=summary.capitalize() + ".")
+        if verb != "list":
+            one.add_argument("name", metavar="NAME", help="of the user; upper and lower case are the same")
+        if verb in {"add", "password"}:
+            one.add_argument("--generate", action="store_true", help="make a password and show it once")
+    return parser.parse_args(argv)
+
+
+def run(
+    asked: argparse.Namespace,
+    users: UserStore,
+    passwords: Passwords,
+    read_password: Callable[[], str],
+    out: TextIO,
+) -> int:
+    """Do what `parse` understood.
+
+    Args:
+        asked: the verb and its arguments.
+        users: to read or change.
+        passwords: makes the hash of a new password.
+        read_password: returns what was typed or piped; not called with ``--generate``.
+        out: where the answer is written.
+
+    Returns:
+        The exit status; a refusal is one line on standard error and 1.
+    """
+    try:
+        if asked.verb == "list":
+            _show(users, out)
+        elif asked.verb in {"add", "password"}:
+            _give_password(asked, users, passwords, read_password, out)
+        else:
+            users.set_disabled(asked.name, disabled=asked.verb == "disable")
+            print(f"User {canonical_name(asked.name)} is {asked.verb}d.", file=out)
+    except AuthError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except (EOFError, KeyboardInterrupt):
+        print("\nerror: given up, nothing was changed", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _show(users: UserStore, out: TextIO) -> None:
+    if not users.any():
+        print("There are no users; add one with: python -m auth add NAME", file=out)
+    for user in users.all():
+        state = "disabled" if user.disabled else "enabled"
+        print(f"{user.name:<24} {state:<8} {user.created_at:%Y-%m-%d %H:%M:%S} UTC", file=out)
+
+
+def _give_password(
+    asked: argparse.Namespace,
+    users: UserStore,
+    passwords: Passwords,
+    read_password: Callable[[], str],
+    out: TextIO,
+) -> None:
+    name = canonical_name(asked.name)
+    if asked.verb == "password" and users.get(name) is None:
+        raise UnknownUser(name)  # before anyone types a password for nothing
+    password = secrets.token_urlsafe(18) if asked.generate else read_password()
+    strong_enough(password)
+    if asked.verb == "add":
+        users.add(name, passwords.hash(password))
+        print(f"User {name} was added.", file=out)
+    else:
+        users.set_password_hash(name, passwords.hash(password))
+        print(f"User {name} has a new password.", file=out)
+    if asked.generate:
+        print(f"Password, shown only now: {password}", file=out)
+
+
+def read_password() -> str:
+    """Ask on the terminal, twice; without a terminal take the first line of standard input.
+
+    Raises:
+        WeakPassword: the two were not the same, or what came is no text.
+        EOFError: the terminal was closed.
+    """
+    try:
+        if not sys.stdin.isatty():
+            return sys.stdin.readline().rstrip("\r\n")
+        password = getpass.getpass("Password (at least 12 characters): ")
+        if getpass.getpass("The same again: ") != password:
+            raise WeakPassword("was not the same the second time")
+    except UnicodeDecodeError:
+        raise WeakPassword("is not in the encoding of this terminal") from None
+    return password
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command on the database of the service; return the exit status."""
+    asked = parse(argv)
+    from config import SettingsError, load_settings  # noqa: PLC0415 - help must come without settings
+
+    try:
+        settings = load_settings()
+        settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        users = UserStore(settings.user_database)
+    except (AuthError, SettingsError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    passwords = Passwords()
+    try:
+        return run(asked, users, passwords, read_password, sys.stdout)
+    finally:
+        passwords.close()
+        users.close()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,135 @@
+"""The web side of `auth`: an application with ``POST /token`` and ``GET /users/me``, to be mounted.
+
+Comes in: an OAuth2 password form, or a request that `auth.middleware` let in. Goes out: an access token, or
+who is asking. Refuses by raising `auth.errors`; how an error looks over HTTP is decided by whoever mounts
+the application, and so are its documentation pages: it has none of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from fastapi import Depends, FastAPI, Request, Response, Security
+from fastapi.security import OAuth2PasswordBearer, OAuth2PasswordRequestForm
+from pydantic import BaseModel, ConfigDict, Field
+
+from auth.errors import InvalidCredentials, NotAuthenticated
+from auth.middleware import Identity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from auth.passwords import Passwords
+    from auth.tokens import Tokens
+    from auth.users import User, UserStore
+
+# The gate is the middleware; this only tells the OpenAPI document of it.
+BEARER = OAuth2PasswordBearer(
+    tokenUrl="/token",
+    scheme_name="bearer",
+    description="An access token from `POST /token`, sent as `Authorization: Bearer ...`.",
+    auto_error=False,
+)
+
+
+class AccessToken(BaseModel):
+    """A token that opens the closed routes."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"access_token": "eyJhbGciOi...", "token_type": "bearer", "expires_in": 1800}]}
+    )
+    access_token: str = Field(description="Send it back as `Authorization: Bearer <access_token>`.")
+    token_type: Literal["bearer"] = "bearer"  # noqa: S105 - the word, not a token
+    expires_in: int = Field(description="Seconds for which the token is good.")
+
+
+class Profile(BaseModel):
+    """The user behind a token."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"username": "ada", "disabled": False, "created_at": "2026-05-04T08:15:00Z"}]}
+    )
+    username: str = Field(description="In lower case, however it was typed.")
+    disabled: bool = Field(description="False: a disabled user's token is refused.")
+    created_at: datetime = Field(description="UTC.")
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class LogIn:
+    """Turns a name and a password into a token.
+
+    Args:
+        users: who may log in.
+        passwords: checks what they type.
+        tokens: signs what they get.
+        clock: returns the aware time now.
+    """
+
+    def __init__(
+        self, users: UserStore, passwords: Passwords, tokens: Tokens, clock: Callable[[], datetime] = _utc_now
+    ) -> None:
+        self._users, self._passwords, self._tokens, self._clock = users, passwords, tokens, clock
+
+    async def __call__(self, name: str, password: str) -> AccessToken:
+        """Return a new token.
+
+        Raises:
+            InvalidCredentials: unknown user, wrong password, disabled user; same words and same time.
+            PasswordChecksBusy: too many others are logging in.
+        """
+        user = await asyncio.to_thread(self._users.get, name)
+        renewed = await self._passwords.check(password, user.password_hash if user else None)
+        # Taken before the second look: a password changed after it is newer than the token and ends it.
+        now = self._clock()
+        if user is None or await asyncio.to_thread(self._changed, user):
+            raise InvalidCredentials
+        if renewed is not None:
+            await asyncio.to_thread(self._users.renew_hash, user.name, user.password_hash, renewed)
+        token = self._tokens.issue(user.name, max(now, user.password_changed_at))
+        return AccessToken(access_token=token, expires_in=int(self._tokens.lifetime.total_seconds()))
+
+    def _changed(self, user: User) -> bool:
+        """Tell whether the user is disabled, or got another password while this one was being checked."""
+        current = self._users.get(user.name)
+        return current is None or current.disabled or current.password_changed_at != user.password_changed_at
+
+
+def create_app(log_in: Callable[[], LogIn]) -> FastAPI:
+    """Return the application; it registers no exception handler.
+
+    Args:
+        log_in: gives what turns a name and a password into a token. It is asked when a request needs it, so that
+            a process which only looks at the routes has to have neither users nor keys.
+    """
+    app = FastAPI(title="Lastgang: users and tokens", docs_url=None, redoc_url=None, openapi_url=None)
+
+    @app.post("/token", summary="Get an access token", tags=["auth"], response_description="A new token")
+    async def token(form: Annotated[OAuth2PasswordRequestForm, Depends()], response: Response) -> AccessToken:
+        """Log in with a name and a password, by the password form of OAuth2 (RFC 6749, section 4.3).
+
+        The token opens every closed route until it expires, the user is disabled or the password changed.
+        """
+        access_token = await log_in()(form.username, form.password)
+        response.headers["Cache-Control"] = "no-store"
+        return access_token
+
+    @app.get(
+        "/users/me",
+        summary="See who you are",
+        tags=["auth"],
+        response_description="The user behind the token",
+        dependencies=[Security(BEARER)],
+    )
+    async def me(request: Request) -> Profile:
+        """Return the user who bears the token of this request."""
+        user = getattr(request.state, "user", None)
+        if not isinstance(user, Identity):
+            raise NotAuthenticated
+        return Profile(username=user.name, disabled=user.disabled, created_at=user.created_at)
+
+    return app

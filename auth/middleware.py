@@ -1,0 +1,133 @@
+"""The gate: a pure ASGI middleware that lets a request in only with a good bearer token.
+
+Comes in: any ASGI connection. Goes out: the same one with ``scope["state"]["user"]`` set to the `Identity`
+behind the token, or, on the few routes named as open, untouched. Everything else is refused: with an
+exception that a middleware further out turns into an answer, or, for a WebSocket, by closing it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from auth.errors import InvalidToken, NotAuthenticated
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection
+
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from auth.tokens import Tokens
+    from auth.users import UserStore
+
+_BEARER = re.compile(rb"bearer(?: (.*))?", re.IGNORECASE | re.DOTALL)
+_POLICY_VIOLATION = 1008  # RFC 6455, section 7.4.1
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who sends a request; what the rest of the service may know of a user.
+
+    Attributes:
+        name: of the user, in lower case.
+        disabled: False; it is told by ``GET /users/me``.
+        created_at: of the user, UTC.
+        token_id: of the token, 32 hexadecimal digits.
+        expires_at: of the token, UTC.
+    """
+
+    name: str
+    disabled: bool
+    created_at: datetime
+    token_id: str
+    expires_at: datetime
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Authenticator:
+    """Finds the user behind a token; the database is asked every time, so a change counts at once."""
+
+    def __init__(self, tokens: Tokens, users: UserStore, clock: Callable[[], datetime] = _utc_now) -> None:
+        self._tokens, self._users, self._clock = tokens, users, clock
+
+    async def __call__(self, token: str) -> Identity:
+        """Return who bears the token.
+
+        Raises:
+            InvalidToken: it is not good, or its user is gone, disabled, or has changed the password since.
+        """
+        claims = self._tokens.verify(token, self._clock())
+        user = await asyncio.to_thread(self._users.get, claims.subject)
+        if user is None:
+            raise InvalidToken("unknown user")
+        if user.disabled:
+            raise InvalidToken("disabled user")
+        # Both are whole seconds; a change counts from the second after it (see `auth.users.User`).
+        if claims.issued_at < user.password_changed_at:
+            raise InvalidToken("older than the password")
+        return Identity(user.name, user.disabled, user.created_at, claims.id, claims.expires_at)
+
+
+class AuthMiddleware:
+    """Lets in what bears a good token, and the open routes; nothing else.
+
+    Args:
+        app: what stands behind the gate.
+        authenticate: returns who bears a token, or raises `InvalidToken`.
+        open_routes: pairs of a method and a path, ``("POST", "/token")``, compared letter by letter with what
+            was sent: another case, a slash more, ``%74oken`` or ``/x/../token`` stay shut. GET opens HEAD.
+
+    Raises, when called:
+        NotAuthenticated: no bearer token was sent.
+        InvalidToken: one was sent and is not good.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        authenticate: Callable[[str], Awaitable[Any]],
+        open_routes: Collection[tuple[str, str]],
+    ) -> None:
+        self._app = app
+        self._authenticate = authenticate
+        heads = {("HEAD", path) for method, path in open_routes if method == "GET"}
+        self._open = frozenset(open_routes) | heads
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the connection on if it may enter."""
+        if scope["type"] == "websocket":
+            # Closing before accepting: the server answers the handshake with 403.
+            await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": "Not authenticated"})
+            return
+        if scope["type"] != "lifespan" and not self._is_open(scope):
+            user = await self._authenticate(_bearer_token(scope))
+            scope.setdefault("state", {})["user"] = user
+        await self._app(scope, receive, send)
+
+    def _is_open(self, scope: Scope) -> bool:
+        if scope["type"] != "http":
+            return False
+        path = scope["path"]
+        # Without the path as it was sent there is no telling what the decoded one was written as.
+        sent = (scope.get("raw_path") or b"").partition(b"?")[0]
+        return (scope["method"], path) in self._open and sent == path.encode()
+
+
+def _bearer_token(scope: Scope) -> str:
+    headers = scope.get("headers", ())
+    sent = [value for name, value in headers if name.lower() == b"authorization"]
+    if not sent:
+        raise NotAuthenticated
+    if len(sent) > 1:
+        raise InvalidToken("several Authorization headers")
+    bearer = _BEARER.fullmatch(sent[0])
+    if bearer is None:
+        raise NotAuthenticated
+    return (bearer[1] or b"").decode("latin-1")

@@ -1,0 +1,317 @@
+"""The gate lets in good tokens and the open routes, letter by letter, and nothing else."""
+
+import asyncio
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from auth.errors import InvalidToken, NotAuthenticated
+from auth.middleware import Authenticator, AuthMiddleware, Identity
+from auth.tokens import Tokens
+from auth.users import UserStore
+
+NOW = datetime(2026, 5, 4, 8, 15, 0, 250_000, tzinfo=UTC)
+START = NOW.replace(microsecond=0)
+OPEN = [("POST", "/token"), ("GET", "/livez")]
+
+
+class Inner:
+    """The application behind the gate: keeps the scopes that came through."""
+
+    def __init__(self) -> None:
+        self.scopes: list[Any] = []
+
+    async def __call__(self, scope: Any, _receive: Any, _send: Any) -> None:
+        """Take a connection."""
+        self.scopes.append(scope)
+
+
+async def only_good(token: str) -> str:
+    """Takes one token, whose bearer is ada."""
+    if token != "good":
+        raise InvalidToken("not good")
+    return "ada"
+
+
+def knock(scope: dict[str, Any]) -> tuple[list[Any], list[Any]]:
+    """Send one scope to a gate; return the scopes that came through and the messages that were sent."""
+    inner, sent = Inner(), []
+
+    async def receive() -> Any:
+        raise AssertionError("the gate reads nothing")
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    gate = AuthMiddleware(inner, authenticate=only_good, open_routes=OPEN)
+    asyncio.run(gate(scope, receive, send))
+    return inner.scopes, sent
+
+
+def request(
+    method: str = "GET",
+    path: str = "/predict/gru",
+    raw_path: bytes | None = b"",
+    headers: list[tuple[bytes, bytes]] | None = None,
+) -> dict[str, Any]:
+    """An HTTP scope; the path as sent is the decoded one unless told otherwise."""
+    sent = path.encode() if raw_path == b"" else raw_path
+    return {"type": "http", "method": method, "path": path, "raw_path": sent, "headers": headers or []}
+
+
+def bearer(value: bytes) -> list[tuple[bytes, bytes]]:
+    """The header that carries a token."""
+    return [(b"accept", b"*/*"), (b"authorization", value)]
+
+
+@pytest.mark.parametrize("value", [b"Bearer good", b"bearer good", b"BEARER good", b"bEaReR good"])
+def test_good_token(value: bytes) -> None:
+    """A good token opens a closed route, however its scheme is written, and its bearer is passed on."""
+    (through,), sent = knock(request(headers=bearer(value)))
+    assert through["state"]["user"] == "ada"
+    assert sent == []
+
+
+def test_state_is_kept() -> None:
+    """What stood in the state of the scope stays there."""
+    (through,), _ = knock(request(headers=bearer(b"Bearer good")) | {"state": {"from": "lifespan"}})
+    assert through["state"] == {"from": "lifespan", "user": "ada"}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"", b" ", b"good", b"Basic good", b"Token good", b"BearerX good", b"Bearergood", b"Bearer\tgood"],
+)
+def test_other_scheme(value: bytes) -> None:
+    """Another scheme than Bearer is as good as no header."""
+    with pytest.raises(NotAuthenticated, match=r"^Not authenticated$"):
+        knock(request(headers=bearer(value)))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"Bearer",
+        b"Bearer ",
+        b"Bearer bad",
+        b"Bearer  good",
+        b"Bearer good ",
+        b"Bearer good\n",
+        b"Bearer good, Bearer good",
+        b"Bearer \xff\xfe",
+        b"Bearer " + b"a" * 100_000,
+    ],
+)
+def test_bad_token(value: bytes) -> None:
+    """Whatever else follows the scheme is a token that is not good."""
+    with pytest.raises(InvalidToken, match=r"^Could not validate credentials$"):
+        knock(request(headers=bearer(value)))
+
+
+@pytest.mark.parametrize("second", [b"Bearer good", b"Bearer bad", b"Basic x", b""])
+def test_several_headers(second: bytes) -> None:
+    """Two Authorization headers are refused, even if both are good, in any case of their name."""
+    with pytest.raises(InvalidToken) as refusal:
+        knock(request(headers=[(b"authorization", b"Bearer good"), (b"Authorization", second)]))
+    assert refusal.value.reason == "several Authorization headers"
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD", "TRACE", "get", ""])
+def test_closed_by_default(method: str) -> None:
+    """Every method on a route that nobody named is closed."""
+    with pytest.raises(NotAuthenticated):
+        knock(request(method))
+
+
+@pytest.mark.parametrize("method, path", [*OPEN, ("HEAD", "/livez")])
+@pytest.mark.parametrize("headers", [[], bearer(b"Basic Og=="), bearer(b"Bearer bad")])
+def test_open_routes(method: str, path: str, headers: list[tuple[bytes, bytes]]) -> None:
+    """A named route is open to everyone, HEAD where GET is, and a header there counts for nothing."""
+    scope = request(method, path, headers=headers)
+    assert knock(scope) == ([scope], [])
+    assert "state" not in scope
+
+
+def test_query_does_not_matter() -> None:
+    """A path as sent with its query attached, as some servers give it, is still the open one."""
+    scope = request("GET", "/livez", b"/livez?probe=1")
+    assert knock(scope) == ([scope], [])
+
+
+NEARLY_OPEN = [
+    ("GET", "/token", b"/token"),
+    ("HEAD", "/token", b"/token"),
+    ("OPTIONS", "/token", b"/token"),
+    ("post", "/token", b"/token"),
+    ("POST", "/livez", b"/livez"),
+    ("POST", "/token/", b"/token/"),
+    ("POST", "//token", b"//token"),
+    ("POST", "/Token", b"/Token"),
+    ("POST", "token", b"token"),
+    ("POST", "/token/x", b"/token/x"),
+    ("POST", "/token;x", b"/token;x"),
+    ("POST", "/token ", b"/token%20"),
+    ("POST", "/token\n", b"/token%0a"),
+    ("POST", "/token\0", b"/token%00"),
+    ("POST", "/x/../token", b"/x/../token"),
+    ("POST", "/x/../token", b"/x/%2e%2e/token"),
+    ("POST", "/./token", b"/./token"),
+    ("POST", "/token", b"/%74oken"),
+    ("POST", "/token", b"%2ftoken"),
+    ("POST", "/token", b"/predict/gru"),
+    ("POST", "/token", b"http://host/token"),
+    ("POST", "/token", None),
+    ("POST", "/predict/gru", b"/token"),
+    ("POST", "/\ud800", b"/token"),
+]
+
+
+@pytest.mark.parametrize("method, path, raw_path", NEARLY_OPEN)
+def test_nearly_open(method: str, path: str, raw_path: bytes | None) -> None:
+    """A route that only looks like an open one, decoded or as sent, is closed."""
+    with pytest.raises(NotAuthenticated):
+        knock(request(method, path, raw_path))
+
+
+def test_path_as_sent_missing() -> None:
+    """Without the path as it was sent nothing is open."""
+    scope = request("POST", "/token")
+    del scope["raw_path"]
+    with pytest.raises(NotAuthenticated):
+        knock(scope)
+
+
+@given(
+    method=st.sampled_from(["GET", "POST", "HEAD", "PUT"]),
+    path=st.sampled_from(["/token", "/livez", "/"]) | st.text(),
+    raw_path=st.sampled_from([b"/token", b"/livez", b"/livez?x"]) | st.binary(),
+)
+def test_open_only_as_named(method: str, path: str, raw_path: bytes) -> None:
+    """Without a token, exactly the named pairs come through."""
+    named = {("POST", "/token"), ("GET", "/livez"), ("HEAD", "/livez")}
+    same = path.encode("utf-8", "surrogatepass") == raw_path.partition(b"?")[0]
+    try:
+        knock(request(method, path, raw_path or None))
+    except NotAuthenticated:
+        assert (method, path) not in named or not same
+    else:
+        assert (method, path) in named
+        assert same
+
+
+@pytest.mark.parametrize("headers", [[], bearer(b"Bearer good")])
+@pytest.mark.parametrize("path", ["/token", "/predict/gru"])
+def test_websocket(path: str, headers: list[tuple[bytes, bytes]]) -> None:
+    """A WebSocket is closed before it opens, whatever it carries."""
+    through, sent = knock(request("GET", path, headers=headers) | {"type": "websocket"})
+    assert through == []
+    assert sent == [{"type": "websocket.close", "code": 1008, "reason": "Not authenticated"}]
+
+
+def test_lifespan() -> None:
+    """Start and end of the server pass."""
+    assert knock({"type": "lifespan"}) == ([{"type": "lifespan"}], [])
+
+
+@pytest.mark.parametrize("kind", ["webtransport", "http2", ""])
+def test_unknown_kind(kind: str) -> None:
+    """A kind of connection that nobody thought of needs a token, on an open route too."""
+    with pytest.raises(NotAuthenticated):
+        knock(request("POST", "/token") | {"type": kind})
+
+
+TOKENS = Tokens([sha256(b"key").digest()], "lastgang", "lastgang", timedelta(hours=1))
+
+
+class Clock:
+    """Tells the time that a test set."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> datetime:
+        """Return the aware time now."""
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def users(tmp_path: Path, clock: Clock) -> Iterator[UserStore]:
+    store = UserStore(f"sqlite:///{tmp_path}/users.db", clock)
+    store.add("ada", "hash")
+    yield store
+    store.close()
+
+
+def identify(users: UserStore, clock: Clock, token: str) -> Identity:
+    """Ask who bears the token."""
+    return asyncio.run(Authenticator(TOKENS, users, clock)(token))
+
+
+def reason_of_refusal(users: UserStore, clock: Clock, token: str) -> str:
+    """Ask who bears a token that is not good."""
+    with pytest.raises(InvalidToken) as refusal:
+        identify(users, clock, token)
+    return refusal.value.reason
+
+
+def test_identity(users: UserStore, clock: Clock) -> None:
+    """The bearer of a good token is known by what the database says, without the password hash."""
+    token = TOKENS.issue("ada", NOW)
+    token_id = TOKENS.verify(token, NOW).id
+    expected = Identity("ada", False, START, token_id, START + timedelta(hours=1))
+    assert identify(users, clock, token) == expected
+
+
+def test_disabled_at_once(users: UserStore, clock: Clock) -> None:
+    """A good token of a disabled user is refused from the moment of disabling."""
+    token = TOKENS.issue("ada", NOW)
+    assert identify(users, clock, token).name == "ada"
+    users.set_disabled("ada", disabled=True)
+    assert reason_of_refusal(users, clock, token) == "disabled user"
+
+
+@pytest.mark.parametrize("subject", ["nobody", "ada'--", "ada/../root"])
+def test_unknown_subject(users: UserStore, clock: Clock, subject: str) -> None:
+    """A rightly signed token of someone who is no user is refused."""
+    assert reason_of_refusal(users, clock, TOKENS.issue(subject, NOW)) == "unknown user"
+
+
+@pytest.mark.parametrize("after", [-3599, -60, -1, 0, 0.7])
+def test_password_change_ends_tokens(users: UserStore, clock: Clock, after: float) -> None:
+    """Every token issued before a change of password is refused, one of the same second too."""
+    token = TOKENS.issue("ada", NOW + timedelta(seconds=after))
+    users.set_password_hash("ada", "other")
+    assert reason_of_refusal(users, clock, token) == "older than the password"
+
+
+def test_token_after_password_change(users: UserStore, clock: Clock) -> None:
+    """A token issued at the second that the change counts from is good at once."""
+    users.set_password_hash("ada", "other")
+    changed = users.all()[0].password_changed_at
+    assert changed == START + timedelta(seconds=1)
+    assert identify(users, clock, TOKENS.issue("ada", changed)).name == "ada"
+
+
+def test_expired(users: UserStore, clock: Clock) -> None:
+    """The time that counts is the clock's, not the token's."""
+    token = TOKENS.issue("ada", NOW)
+    clock.now = NOW + timedelta(hours=1)
+    assert reason_of_refusal(users, clock, token) == "expired"
+
+
+def test_real_clock(users: UserStore) -> None:
+    """Without a clock of the test the time is the real one."""
+    assert asyncio.run(Authenticator(TOKENS, users)(TOKENS.issue("ada", datetime.now(UTC)))).name == "ada"
+    with pytest.raises(InvalidToken):
+        asyncio.run(Authenticator(TOKENS, users)(TOKENS.issue("ada", NOW - timedelta(days=1))))
