@@ -1,0 +1,170 @@
+"""Every setting: its name, its default, its unit. The only place that reads the environment.
+
+A setting NAME is read from the variable LASTGANG_NAME. A secret may come from a file instead, so that it
+stands in no environment: LASTGANG_NAME_FILE names the file (a Docker or Kubernetes secret, say).
+BENTOML_HOME is BentoML's own and is left to it.
+"""
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from sqlalchemy import URL
+
+PREFIX = "LASTGANG_"
+PROJECT = Path(__file__).resolve().parent
+
+
+class SettingsError(Exception):
+    """A setting is missing or unusable; the message says which variable to set, and to what."""
+
+
+def _address(value: Any) -> Any:
+    return "127.0.0.1" if value == "localhost" else value
+
+
+class Settings(BaseModel):
+    """The settings of one process, read once at its start."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    env: Annotated[
+        Literal["development", "production"],
+        Field(description="`production` generates nothing and refuses to start with a missing or weak secret."),
+    ] = "development"
+    home: Annotated[Path, Field(description="Folder of all state of its own: users, keys, certificate, logs.")] = (
+        PROJECT / ".lastgang"
+    )
+    host: Annotated[
+        IPv4Address | IPv6Address,
+        BeforeValidator(_address),
+        Field(description="Address to listen on; `0.0.0.0` for every interface."),
+    ] = IPv4Address("127.0.0.1")
+    port: Annotated[int, Field(ge=1, le=65_535, description="Port to listen on; it speaks TLS only.")] = 8443
+    workers: Annotated[
+        int, Field(ge=1, le=64, description="Processes that serve; each holds every model (some 500 MB).")
+    ] = 1
+    threads: Annotated[int, Field(ge=1, le=256, description="Forecasts that one worker computes at a time.")] = (
+        os.cpu_count() or 1
+    )
+
+    first_user: Annotated[str | None, Field(description="Name of the user made at the first start.")] = None
+    first_password: Annotated[
+        SecretStr | None, Field(description="That user's password, instead of a generated one.")
+    ] = None
+    database_url: Annotated[
+        SecretStr | None,
+        Field(description="SQLAlchemy URL of the user store; SQLite in the home folder if unset."),
+    ] = None
+    signing_key: Annotated[
+        SecretStr | None, Field(description="Secret of at least 32 random bytes that signs the tokens.")
+    ] = None
+    token_minutes: Annotated[int, Field(ge=1, le=1_440, description="Minutes for which a token is good.")] = 60
+    issuer: Annotated[str, Field(description="Issuer that tokens name (claim `iss`).")] = "lastgang"
+    audience: Annotated[str, Field(description="Audience that tokens are for (claim `aud`).")] = "lastgang"
+    tls_cert_file: Annotated[Path | None, Field(description="PEM file with the certificate and its chain.")] = None
+    tls_key_file: Annotated[
+        Path | None, Field(description="PEM file with the certificate's private key, without a password.")
+    ] = None
+
+    max_body_bytes: Annotated[
+        int, Field(ge=1_000, le=1_000_000_000, description="Largest accepted upload, in bytes.")
+    ] = 10_000_000
+    request_seconds: Annotated[
+        float, Field(gt=0, le=3_600, description="Seconds after which a request is given up.")
+    ] = 30.0
+    open_docs: Annotated[
+        bool | None,
+        Field(description="Whether `/` and `/docs.json` need no token; if unset, only in development."),
+    ] = None
+
+    @property
+    def production(self) -> bool:
+        """Whether nothing may be generated."""
+        return self.env == "production"
+
+    @property
+    def docs_are_open(self) -> bool:
+        """Whether the documentation page needs no token."""
+        return not self.production if self.open_docs is None else self.open_docs
+
+    @property
+    def user_database(self) -> str:
+        """SQLAlchemy URL of the user store."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return URL.create("sqlite", database=str(self.home / "users.db")).render_as_string(hide_password=False)
+
+    @property
+    def certificate(self) -> Path:
+        """PEM file with the certificate."""
+        return self.tls_cert_file or self.home / "tls.crt"
+
+    @property
+    def private_key(self) -> Path:
+        """PEM file with the certificate's private key."""
+        return self.tls_key_file or self.home / "tls.key"
+
+    @property
+    def generated_signing_key(self) -> Path:
+        """File of the signing key that a first start in development makes."""
+        return self.home / "signing.key"
+
+
+SECRETS = tuple(name for name, field in Settings.model_fields.items() if field.annotation == SecretStr | None)
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from the environment, or from a mapping like it.
+
+    Raises:
+        SettingsError: one sentence for each setting that cannot be used.
+    """
+    environ = os.environ if environ is None else environ
+    given = {
+        name: environ[variable] for name in Settings.model_fields if environ.get(variable := PREFIX + name.upper())
+    }
+    given |= {name: _from_file(environ, name) for name in SECRETS if environ.get(_file_variable(name))}
+    if "home" in given:
+        given["home"] = str(Path(given["home"]).expanduser().absolute())
+    try:
+        return Settings.model_validate(given)
+    except ValidationError as error:
+        raise SettingsError("\n".join(_sentence(fault) for fault in error.errors())) from None
+
+
+@contextmanager
+def stopping_the_start() -> Iterator[None]:
+    """Turn a SettingsError into one sentence on standard error and exit status 1, without a traceback."""
+    try:
+        yield
+    except SettingsError as error:
+        sys.exit(f"Lastgang cannot start. {error}")
+
+
+def _file_variable(name: str) -> str:
+    return f"{PREFIX}{name.upper()}_FILE"
+
+
+def _from_file(environ: Mapping[str, str], name: str) -> str:
+    variable = _file_variable(name)
+    if environ.get(PREFIX + name.upper()):
+        raise SettingsError(f"Both {PREFIX}{name.upper()} and {variable} are set. Set one of them.")
+    try:
+        secret = Path(environ[variable]).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{variable}={environ[variable]} cannot be read: {error}.") from None
+    if not secret:
+        raise SettingsError(f"{variable}={environ[variable]} is empty. Write the secret into it.")
+    return secret
+
+
+def _sentence(fault: Any) -> str:
+    name = str(fault["loc"][0])
+    given = "" if name in SECRETS else f"={fault['input']}"
+    return f"{PREFIX}{name.upper()}{given} cannot be used: {fault['msg']}. {Settings.model_fields[name].description}"

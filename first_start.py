@@ -1,0 +1,196 @@
+"""What a service needs before it can start: certificate, signing key, first user.
+
+In development whatever is missing is made. In production nothing is: a missing or weak secret stops the start
+with a sentence that says what to set.
+"""
+
+import os
+import secrets
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TypeVar
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from auth.errors import AuthError, WeakPassword
+from auth.passwords import Passwords, strong_enough
+from auth.tokens import SigningKey
+from auth.users import UserStore
+from config import Settings, SettingsError
+
+DEVELOPMENT_CERTIFICATE_DAYS = 365
+Parsed = TypeVar("Parsed")
+
+WEAKEST_RSA = 2048  # bits; NIST SP 800-57 part 1, table 2
+
+
+@dataclass(frozen=True)
+class FirstUser:
+    """The user made at the first start; `password` is None where the settings gave it."""
+
+    name: str
+    password: str | None
+
+
+def prepare(settings: Settings) -> FirstUser | None:
+    """Check, and in development make, all that the service needs.
+
+    Returns:
+        The first user, if it was made by this call.
+
+    Raises:
+        SettingsError: something is missing or weak and may not be made, or cannot be used.
+    """
+    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if settings.production:
+        _demand(settings)
+    else:
+        _make_signing_key(settings)
+        _make_certificate(settings)
+    check_certificate(settings.certificate, settings.private_key)
+    signing_key(settings)
+    return _first_user(settings)
+
+
+def announce(user: FirstUser | None) -> None:
+    """Show a generated password, once: it is stored nowhere but as a hash."""
+    if user is not None and user.password is not None:
+        sys.stderr.write(f"First user: {user.name}   password, shown only now: {user.password}\n")
+
+
+def signing_key(settings: Settings) -> SigningKey:
+    """Return the key that signs tokens: the one that is set, or the one that `prepare` made."""
+    if settings.signing_key is not None:
+        secret = settings.signing_key.get_secret_value()
+    else:
+        secret = settings.generated_signing_key.read_text().strip()
+    try:
+        return SigningKey(secret.encode())
+    except AuthError as error:
+        raise SettingsError(f"LASTGANG_SIGNING_KEY: {error}.") from None
+
+
+def check_certificate(certificate: Path, private_key: Path) -> None:
+    """Refuse a certificate or key that would not serve, before the first client finds out.
+
+    Raises:
+        SettingsError: a file is missing or unreadable, the two do not belong together, the certificate has
+            expired or the key is weak.
+    """
+    chain = _pem("LASTGANG_TLS_CERT_FILE", certificate, "a PEM certificate", x509.load_pem_x509_certificate)
+    key = _pem(
+        "LASTGANG_TLS_KEY_FILE",
+        private_key,
+        "a PEM private key without a password",
+        lambda data: serialization.load_pem_private_key(data, password=None),
+    )
+    spki = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    if chain.public_key().public_bytes(*spki) != key.public_key().public_bytes(*spki):
+        raise SettingsError(f"The certificate {certificate} was not made for the key {private_key}. Set a pair.")
+    if chain.not_valid_after_utc < datetime.now(UTC):
+        raise SettingsError(f"The certificate {certificate} expired on {chain.not_valid_after_utc:%Y-%m-%d}. Renew it.")
+    if isinstance(key, rsa.RSAPrivateKey) and key.key_size < WEAKEST_RSA:
+        raise SettingsError(
+            f"The key {private_key} has {key.key_size} bits. Use RSA with at least {WEAKEST_RSA}, or P-256."
+        )
+
+
+def _pem(variable: str, path: Path, what: str, load: Callable[[bytes], Parsed]) -> Parsed:
+    """Read a PEM file; what is wrong with it is told with the setting that names it."""
+    try:
+        return load(path.read_bytes())
+    except OSError as error:
+        raise SettingsError(f"{variable}: {path} cannot be read ({error.strerror}). Name {what}.") from None
+    except (ValueError, TypeError):
+        raise SettingsError(f"{variable}: {path} is not {what}.") from None
+
+
+def _demand(settings: Settings) -> None:
+    """Refuse to start in production on anything that was not given."""
+    needed = {
+        "LASTGANG_SIGNING_KEY_FILE (or LASTGANG_SIGNING_KEY) to a file with at least 32 random bytes, such as "
+        "from `openssl rand -hex 32`": settings.signing_key,
+        "LASTGANG_TLS_CERT_FILE to the PEM file of the certificate": settings.tls_cert_file,
+        "LASTGANG_TLS_KEY_FILE to the PEM file of its private key": settings.tls_key_file,
+    }
+    missing = [f"Set {what}." for what, value in needed.items() if value is None]
+    if missing:
+        raise SettingsError("LASTGANG_ENV=production generates nothing. " + " ".join(missing))
+
+
+def _make_signing_key(settings: Settings) -> None:
+    if settings.signing_key is None and not settings.generated_signing_key.exists():
+        _write_secret(settings.generated_signing_key, secrets.token_hex(32).encode() + b"\n")
+
+
+def _make_certificate(settings: Settings) -> None:
+    """Make a self-signed certificate for this machine, unless one is set or there."""
+    given = settings.tls_cert_file is not None or settings.tls_key_file is not None
+    if given or (settings.certificate.exists() and settings.private_key.exists()):
+        return
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Lastgang development")])
+    addresses = {ip_address("127.0.0.1"), ip_address("::1"), settings.host}
+    subjects = [x509.DNSName("localhost"), *map(x509.IPAddress, sorted(addresses, key=str))]
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(minutes=5))
+        .not_valid_after(now + timedelta(days=DEVELOPMENT_CERTIFICATE_DAYS))
+        .add_extension(x509.SubjectAlternativeName(subjects), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    plain = serialization.NoEncryption()
+    _write_secret(settings.private_key, key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
+    settings.certificate.write_bytes(certificate.public_bytes(pem))
+
+
+def _first_user(settings: Settings) -> FirstUser | None:
+    try:
+        users = UserStore(settings.user_database)
+    except AuthError as error:
+        raise SettingsError(f"LASTGANG_DATABASE_URL: {error}.") from None
+    try:
+        return None if users.any() else _add_first_user(settings, users)
+    except AuthError as error:
+        raise SettingsError(f"LASTGANG_FIRST_USER, LASTGANG_FIRST_PASSWORD: {error}.") from None
+    finally:
+        users.close()
+
+
+def _add_first_user(settings: Settings, users: UserStore) -> FirstUser:
+    given = settings.first_password and settings.first_password.get_secret_value()
+    if settings.production and not (given and settings.first_user):
+        raise SettingsError(
+            "There is no user yet, and LASTGANG_ENV=production generates none. Add one with `python -m auth add NAME`, "
+            "or set LASTGANG_FIRST_USER and LASTGANG_FIRST_PASSWORD_FILE."
+        )
+    password = given or secrets.token_urlsafe(18)
+    try:
+        strong_enough(password)
+    except WeakPassword as weak:
+        if settings.production:
+            raise
+        sys.stderr.write(f"LASTGANG_FIRST_PASSWORD: {weak}. Production would not start with it.\n")
+    user = users.add(settings.first_user or "admin", Passwords().hash(password))
+    return FirstUser(user.name, None if given else password)
+
+
+def _write_secret(path: Path, content: bytes) -> None:
+    """Write a file that only its owner can read, at once or not at all."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+    partial.replace(path)
