@@ -1,0 +1,43 @@
+"""What can be wrong with a request before its content is looked at.
+
+RequestError
+├── BodyTooLarge          more bytes than the limit
+├── BodyTooSlow           the body did not arrive in time
+├── UnsupportedMediaType  neither a form with a file nor a CSV
+└── MalformedUpload       a form that cannot be read, or without exactly one file
+"""
+
+
+class RequestError(Exception):
+    """A request that is refused for its form."""
+
+
+class BodyTooLarge(RequestError):
+    """The body is larger than `limit` bytes."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        super().__init__(f"The body is larger than {limit} bytes. Send a shorter file: the last seven days suffice.")
+
+
+class BodyTooSlow(RequestError):
+    """The body did not arrive within `seconds`."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        super().__init__(f"The body did not arrive within {seconds:g} seconds.")
+
+
+class UnsupportedMediaType(RequestError):
+    """The body's Content-Type or Content-Encoding is none that is read here."""
+
+    def __init__(self, given: str) -> None:
+        self.given = given
+        super().__init__(
+            f"The body is {given[:80]!r}. Send multipart/form-data with the CSV in the field 'file', "
+            "or the CSV alone as text/csv, without a content encoding."
+        )
+
+
+class MalformedUpload(RequestError):
+    """The form cannot be read, or does not hold exactly one file in the field 'file'."""

@@ -1,0 +1,157 @@
+"""One OpenAPI document with every route of the service, as it is.
+
+FastAPI describes the routes that it serves; the routes that BentoML serves are described here, because BentoML's
+own document shows neither the multipart field, nor the path parameter, nor that a token is needed.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel, Field
+
+from auth.app import BEARER
+from edge.answers import Forecast
+from edge.problems import KINDS, MEDIA_TYPE, TYPE_PREFIX
+
+DESCRIPTION = """\
+Forecasts of a site's electric power for the next two hours, from its last seven days in quarter-hours.
+
+1. `POST /token` gives a token (the button **Authorize** does it for this page).
+2. `POST /forecast/{model}` takes a CSV with a time column and a power column in kW and gives eight
+   quarter-hours with time stamps; `POST /predict/{model}` gives the bare numbers.
+
+Every error is a problem document (RFC 9457); for a CSV it lists each problem with row and column.
+"""
+_REFERENCE = "#/components/schemas/"
+_SAMPLE_CSV = "Datum,Wert (kW)\n2016-12-25 00:00:00,27.12\n2016-12-25 00:15:00,26.44\n"
+
+
+class ProblemEntry(BaseModel):
+    """One thing that is wrong with the input."""
+
+    row: int | None = Field(None, description="Row as a spreadsheet counts: the header is row 1.")
+    column: str | None = Field(None, description="Name of the column in the header.")
+    field: str | None = Field(None, description="Name of the form's field, where it is a form.")
+    code: str = Field(description="Stable name of the problem, for programs.")
+    message: str = Field(description="What is wrong and what to do, for people.")
+
+
+class Problem(BaseModel):
+    """A problem document (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    problems: list[ProblemEntry] | None = Field(None, description="The first 100 problems of the input.")
+    problem_count: int | None = Field(None, description="How many problems there are in all.")
+
+
+def document(app: FastAPI, models: Sequence[str]) -> dict[str, Any]:
+    """Return the OpenAPI document.
+
+    Args:
+        app: the mounted FastAPI app.
+        models: the names to offer for the path parameter.
+    """
+    spec: dict[str, Any] = get_openapi(
+        title="Lastgang", version="1", description=DESCRIPTION, routes=app.routes, servers=[{"url": "/"}]
+    )
+    schemas = spec["components"]["schemas"]
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    for cls in (Forecast, Problem):
+        schema = cls.model_json_schema(ref_template=_REFERENCE + "{model}")
+        schemas |= schema.pop("$defs", {})
+        schemas[cls.__name__] = schema
+    spec["paths"] |= {path: {"get": _probe(summary)} for path, summary in _PROBES.items()}
+    spec["paths"]["/predict/{model}"] = {"post": _upload("predict", models, *_PREDICT)}
+    spec["paths"]["/forecast/{model}"] = {"post": _upload("forecast", models, *_FORECAST)}
+    for path, item in spec["paths"].items():
+        for operation in item.values():
+            _describe_errors(path, operation)
+    return spec
+
+
+_PROBES = {
+    "/livez": "Tell whether the process answers",
+    "/healthz": "The same as /livez",
+    "/readyz": "Tell whether every model has been loaded and has run once",
+}
+_PREDICT = (
+    "Forecast: the bare numbers",
+    "Eight powers in kW, one for each quarter-hour of the next two hours, in a matrix of one row.",
+    {
+        "type": "array",
+        "items": {"type": "array", "items": {"type": "number"}},
+        "examples": [[[125.17, 133.36, 130.9, 127.12, 125.39, 134.15, 136.25, 128.19]]],
+    },
+)
+_FORECAST = (
+    "Forecast: with time stamps",
+    "The numbers of `/predict/{model}` with their time stamps, unit, model and version, and the input's span.",
+    {"$ref": _REFERENCE + "Forecast"},
+)
+
+
+def _probe(summary: str) -> dict[str, Any]:
+    return {"tags": ["probes"], "summary": summary, "responses": {"200": {"description": "Yes"}}}
+
+
+def _upload(name: str, models: Sequence[str], summary: str, description: str, answer: Any) -> dict[str, Any]:
+    """Describe a POST of a CSV to a model."""
+    choice = {"enum": list(models), "example": models[-1]} if models else {}
+    file = {
+        "type": "string",
+        "format": "binary",
+        "description": "The CSV: at least 672 rows of quarter-hours.",
+    }
+    form = {"type": "object", "required": ["file"], "properties": {"file": file}}
+    return {
+        "tags": ["forecasts"],
+        "summary": summary,
+        "description": description,
+        "operationId": name,
+        "security": [{BEARER.scheme_name: []}],
+        "parameters": [{"name": "model", "in": "path", "required": True, "schema": {"type": "string", **choice}}],
+        "requestBody": {
+            "required": True,
+            "content": {
+                "multipart/form-data": {"schema": form},
+                "text/csv": {"schema": {"type": "string"}, "example": _SAMPLE_CSV},
+            },
+        },
+        "responses": {
+            "200": {"description": "The forecast", "content": {"application/json": {"schema": answer}}},
+            **{str(status): {} for status in (400, 404, 408, 413, 415, 422, 503, 504)},
+        },
+    }
+
+
+def _describe_errors(path: str, operation: dict[str, Any]) -> None:
+    """Give every error of an operation the one shape, and a closed operation its 401."""
+    responses = operation["responses"]
+    if "security" in operation or path == "/token":
+        responses["401"] = {}
+    if path == "/readyz":
+        responses["503"] = {}
+    if path == "/models/{model}":
+        responses |= {"404": {}, "503": {}}
+    for status in [status for status in responses if int(status) >= 400]:  # noqa: PLR2004
+        responses[status] = _problem_response(int(status))
+
+
+def _problem_response(status: int) -> dict[str, Any]:
+    kinds = [kind for kind in KINDS.values() if kind.status == status]
+    examples = {
+        kind.name: {"value": {"type": TYPE_PREFIX + kind.name, "title": kind.title, "status": status, "detail": "…"}}
+        for kind in kinds
+    }
+    content = {"schema": {"$ref": _REFERENCE + "Problem"}} | ({"examples": examples} if examples else {})
+    return {"description": _joined(kind.title for kind in kinds), "content": {MEDIA_TYPE: content}}
+
+
+def _joined(titles: Iterable[str]) -> str:
+    return "; or ".join(dict.fromkeys(titles)) or "An error"

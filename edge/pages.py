@@ -1,0 +1,79 @@
+"""What there is to read: the list of models, their cards, the OpenAPI document and the page made from it.
+
+BentoML has an index page and a document of its own. Its page loads a third party's tracking script, beside a
+field where people type their password, and its document knows neither the file nor the token; so both are
+replaced. The page's script and style are the copies of Swagger UI that BentoML ships.
+"""
+
+import json
+from collections.abc import Callable
+
+from fastapi import FastAPI, Security
+from fastapi.openapi.docs import get_swagger_ui_html
+from starlette.responses import Response
+
+from auth.app import BEARER
+from edge import openapi
+from edge.answers import ModelEntry, ModelList
+from models.card import ModelCard
+from models.catalogue import Catalogue
+
+_STATIC = "/static_content/"
+_SCRIPT, _STYLE, _ICON = (
+    _STATIC + name for name in ("swagger-ui-bundle.js", "swagger-ui.css", "favicon-light-32x32.png")
+)
+DOCUMENTATION = ("/", "/docs.json", _SCRIPT, _STYLE, _ICON)
+# FastAPI's page starts Swagger UI from an inline script; everything else comes from here and goes nowhere else.
+_POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
+)
+
+
+def add_routes(app: FastAPI, catalogue: Callable[[], Catalogue]) -> None:
+    """Add the routes to the app that BentoML mounts.
+
+    Args:
+        app: the FastAPI app.
+        catalogue: gives the models of this worker.
+    """
+    closed = [Security(BEARER)]
+
+    @app.get("/models", summary="List the models", tags=["models"], dependencies=closed)
+    def models() -> ModelList:
+        """Return every model with its version and whether it is ready."""
+        known = catalogue()
+        served = [known.get(name) for name in known.names()]
+        entries = [
+            ModelEntry(name=one.name, version=one.version, description=one.card.description, ready=True)
+            for one in served
+        ]
+        failed = sorted(known.failures.keys() - set(known.names()))
+        entries += [ModelEntry(name=name, version=None, description=None, ready=False) for name in failed]
+        return ModelList(models=entries)
+
+    @app.get(
+        "/models/{model}",
+        summary="Read a model's card",
+        tags=["models"],
+        dependencies=closed,
+        response_model_exclude_none=True,
+    )
+    def card(model: str) -> ModelCard:
+        """Return what the model consumes, what it learnt from, and how well it does beside naive forecasts."""
+        return catalogue().get(model).card
+
+    @app.get("/docs.json", include_in_schema=False)
+    def document() -> Response:
+        return Response(json.dumps(openapi.document(app, catalogue().names())), media_type="application/json")
+
+    @app.get("/", include_in_schema=False)
+    def page() -> Response:
+        html = get_swagger_ui_html(
+            openapi_url="docs.json",
+            title="Lastgang",
+            swagger_js_url=_SCRIPT,
+            swagger_css_url=_STYLE,
+            swagger_favicon_url=_ICON,
+        )
+        html.headers["Content-Security-Policy"] = _POLICY
+        return html

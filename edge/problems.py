@@ -1,0 +1,221 @@
+"""Every error as one shape: problem details for HTTP APIs (RFC 9457), `application/problem+json`.
+
+`KINDS` is the one table from errors to HTTP. `ProblemMiddleware` is the outermost layer of the service: it
+answers for what the layers below raise, and rewrites what BentoML and Starlette answer in shapes of their own.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from functools import wraps
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from auth.errors import InvalidCredentials, InvalidToken, NotAuthenticated, PasswordChecksBusy
+from edge.errors import BodyTooLarge, BodyTooSlow, MalformedUpload, UnsupportedMediaType
+from models.errors import ModelUnavailable, NonFiniteForecast, UnknownModel
+from processing.errors import InvalidLoadProfile
+
+logger = logging.getLogger("bentoml.lastgang")
+
+MEDIA_TYPE = "application/problem+json"
+TYPE_PREFIX = "urn:lastgang:problem:"
+SHOWN = 100  # problems of a CSV that are listed in full; the rest is counted
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What an error is over HTTP: status, the last part of its `type`, title and fixed headers."""
+
+    status: int
+    name: str
+    title: str
+    headers: Mapping[str, str] | None = None
+
+
+_BEARER = {"WWW-Authenticate": "Bearer"}
+KINDS: dict[type[Exception], Kind] = {
+    MalformedUpload: Kind(400, "malformed-upload", "The upload cannot be read"),
+    NotAuthenticated: Kind(401, "not-authenticated", "A token is needed", _BEARER),
+    InvalidToken: Kind(
+        401, "invalid-token", "The token is not good", {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+    ),
+    InvalidCredentials: Kind(401, "invalid-credentials", "The log-in failed", _BEARER),
+    UnknownModel: Kind(404, "unknown-model", "There is no such model"),
+    BodyTooSlow: Kind(408, "body-too-slow", "The body came too slowly"),
+    BodyTooLarge: Kind(413, "body-too-large", "The body is too large"),
+    UnsupportedMediaType: Kind(415, "unsupported-media-type", "The body is of another kind"),
+    InvalidLoadProfile: Kind(422, "invalid-load-profile", "The load profile cannot be used"),
+    RequestValidationError: Kind(422, "invalid-request", "The request's fields cannot be used"),
+    NonFiniteForecast: Kind(422, "no-finite-forecast", "The load profile gives no finite forecast"),
+    ModelUnavailable: Kind(503, "model-unavailable", "The model cannot be used now", {"Retry-After": "10"}),
+    PasswordChecksBusy: Kind(503, "busy", "Too many log-ins at once"),
+    SQLAlchemyError: Kind(503, "users-unavailable", "The user store does not answer", {"Retry-After": "5"}),
+    TimeoutError: Kind(504, "timeout", "The request took too long"),
+}
+# What BentoML and Starlette answer by themselves carries no useful words; these are for people.
+_OF_STATUS = {
+    400: "The request cannot be read.",
+    404: "There is nothing at this path. The paths that there are stand in /docs.json.",
+    405: "This path does not take this method; the header Allow names those it takes.",
+    503: "The service is not ready: not every model has been loaded yet.",
+    500: "The service failed. Nothing was wrong with the request; the cause stands in the service's log.",
+}
+
+
+def problem(error: Exception) -> Response:
+    """Return the answer to an error: its kind's status and headers, and its own words as `detail`."""
+    kind = next((KINDS[cls] for cls in type(error).__mro__ if cls in KINDS), None)
+    if isinstance(error, ModelUnavailable | SQLAlchemyError):
+        logger.error("%s: %s", type(error).__name__, error)
+    if kind is None:
+        if isinstance(error, HTTPException):
+            return problem_of_status(error.status_code, dict(error.headers or {}))
+        return problem_of_status(500)
+    headers = dict(kind.headers or {})
+    if isinstance(error, PasswordChecksBusy):
+        headers["Retry-After"] = str(error.retry_after)
+    return _response(kind, _detail(error), headers, _members(error))
+
+
+def problem_of_status(status: int, headers: Mapping[str, str] | None = None) -> Response:
+    """Return the problem document for a status that comes without an error of ours."""
+    phrase = HTTPStatus(status).phrase
+    name = phrase.lower().replace(" ", "-")
+    return _response(Kind(status, name, phrase), _OF_STATUS.get(status, f"{phrase}."), dict(headers or {}), {})
+
+
+def _response(kind: Kind, detail: str, headers: dict[str, str], members: dict[str, Any]) -> Response:
+    document = {
+        "type": TYPE_PREFIX + kind.name,
+        "title": kind.title,
+        "status": kind.status,
+        "detail": detail,
+        **members,
+    }
+    return Response(json.dumps(document), kind.status, headers, MEDIA_TYPE)
+
+
+def _detail(error: Exception) -> str:
+    if isinstance(error, RequestValidationError):
+        return "; ".join(f"{_field(fault)}: {fault['msg']}" for fault in error.errors()[:SHOWN])
+    if isinstance(error, TimeoutError):
+        return "The request was given up because it took too long. Send a shorter file or try again."
+    if isinstance(error, SQLAlchemyError):
+        return "The users cannot be read just now; try again soon. The cause stands in the service's log."
+    if isinstance(error, ModelUnavailable):
+        return f"Model {error.name!r} cannot answer now; the cause stands in the service's log."
+    return str(error)
+
+
+def _members(error: Exception) -> dict[str, Any]:
+    """Return the members that an error adds to its document: what is wrong, where."""
+    if isinstance(error, InvalidLoadProfile):
+        listed = [asdict(one) for one in error.problems[:SHOWN]]
+        return {"problems": listed, "problem_count": len(error.problems)}
+    if isinstance(error, RequestValidationError):
+        faults = error.errors()[:SHOWN]
+        return {"problems": [{"field": _field(f), "code": f["type"], "message": f["msg"]} for f in faults]}
+    return {}
+
+
+def _field(fault: Any) -> str:
+    return ".".join(str(part) for part in fault["loc"][1:]) or str(fault["loc"][0])
+
+
+def handle_errors(app: FastAPI) -> None:
+    """Let a mounted FastAPI app answer with problem documents for every error of the table."""
+
+    async def answer(_: Request, error: Exception) -> Response:
+        return problem(error)
+
+    for cls in (*KINDS, HTTPException):
+        app.add_exception_handler(cls, answer)
+
+
+def answering(endpoint: Callable[[Any, Any], Response]) -> Callable[[Any, Any], Response]:
+    """Let an endpoint of BentoML answer with problem documents for every error of the table.
+
+    BentoML would log a traceback for each of them. It also sets the status from its context, whatever the
+    response says, so the status is written there.
+    """
+
+    @wraps(endpoint)
+    def answer(service: Any, ctx: Any) -> Response:
+        try:
+            response = endpoint(service, ctx)
+        except tuple(KINDS) as error:
+            response = problem(error)
+        ctx.response.status_code = response.status_code
+        return response
+
+    return answer
+
+
+class ProblemMiddleware:
+    """The outermost layer: whatever goes wrong below, the client gets one problem document.
+
+    Args:
+        app: the rest of the service.
+        seconds: the time after which a request is given up. BentoML's own timeout answers from outside of
+            every middleware, in a shape of its own, so it is switched off and this one acts.
+    """
+
+    def __init__(self, app: ASGIApp, *, seconds: float) -> None:
+        self.app = app
+        self.seconds = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or let the layers below answer."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        answer = _OneShape(scope, receive, send)
+        try:
+            async with asyncio.timeout(self.seconds):
+                await self.app(scope, receive, answer.send)
+        except ClientDisconnect:
+            return
+        except Exception as error:
+            if answer.started:
+                raise
+            response = problem(error)
+            if response.status_code == HTTPStatus.INTERNAL_SERVER_ERROR:
+                logger.exception("A request failed")
+            await response(scope, receive, send)
+
+
+class _OneShape:
+    """A `send` that replaces error answers of other shapes by problem documents."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._scope, self._receive, self._send = scope, receive, send
+        self._replaced = False
+        self.started = False
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            headers = Headers(raw=message["headers"])
+            status = message["status"]
+            if status >= HTTPStatus.BAD_REQUEST and headers.get("content-type") != MEDIA_TYPE:
+                self._replaced = True
+                kept = _kept(headers.items())
+                await problem_of_status(status, kept)(self._scope, self._receive, self._send)
+        if not self._replaced:
+            await self._send(message)
+
+
+def _kept(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+    return {name: value for name, value in headers if name in {"allow", "retry-after", "www-authenticate"}}

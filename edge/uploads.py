@@ -1,0 +1,144 @@
+"""A bounded request body to the bytes of one file, before BentoML sees the request.
+
+BentoML's own upload code has no size limit, writes to temporary files, and fetches the URL that it is given
+in place of a file (CVE-2025-54381 and what its fix leaves open). So the file is taken out of the body here, in
+memory, and lies in `request.state.upload`; BentoML gets an empty JSON object.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Collection
+
+from starlette.datastructures import FormData, Headers, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from edge.errors import BodyTooLarge, BodyTooSlow, MalformedUpload, UnsupportedMediaType
+
+FIELD = "file"
+LARGEST_OTHER = 65_536  # bytes; a log-in form needs a few hundred
+_EMPTY = b"{}"
+
+
+class UploadMiddleware:
+    """Takes the file out of POSTs to the upload routes and bounds every other body.
+
+    Args:
+        app: the rest of the service.
+        prefixes: the paths under which a POST carries a file, such as '/predict/'.
+        max_bytes: the largest body there.
+        seconds: the time within which the whole body must arrive.
+    """
+
+    def __init__(self, app: ASGIApp, *, prefixes: Collection[str], max_bytes: int, seconds: float) -> None:
+        self.app = app
+        self.prefixes = tuple(prefixes)
+        self.max_bytes = max_bytes
+        self.seconds = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on with its file in `scope["state"]["upload"]`."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+        elif scope["method"] == "POST" and scope["path"].startswith(self.prefixes):
+            try:
+                async with asyncio.timeout(self.seconds):
+                    upload = await read_file(scope, receive, self.max_bytes)
+            except TimeoutError:
+                raise BodyTooSlow(self.seconds) from None
+            scope.setdefault("state", {})["upload"] = upload
+            await self.app(*_emptied(scope, receive), send)
+        else:
+            await self.app(scope, _bounded(scope, receive, LARGEST_OTHER), send)
+
+
+async def read_file(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
+    """Return the bytes of the one file that the body holds.
+
+    Raises:
+        BodyTooLarge, UnsupportedMediaType, MalformedUpload: the request is refused.
+        ClientDisconnect: the client went away; there is no one to answer.
+    """
+    headers = Headers(scope=scope)
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if encoding := headers.get("content-encoding"):
+        raise UnsupportedMediaType(encoding)
+    if media_type not in {"multipart/form-data", "text/csv"}:
+        raise UnsupportedMediaType(media_type or "of no Content-Type")
+    body = b"".join([chunk async for chunk in _chunks(_bounded(scope, receive, max_bytes))])
+    return body if media_type == "text/csv" else await _only_file(headers, body)
+
+
+async def _only_file(headers: Headers, body: bytes) -> bytes:
+    async def stream() -> AsyncGenerator[bytes, None]:
+        yield body
+
+    parser = MultiPartParser(headers, stream(), max_files=2, max_fields=16)
+    parser.spool_max_size = len(body) + 1  # never a temporary file: a read-only container has nowhere to put it
+    try:
+        form = await parser.parse()
+    except (MultiPartException, UnicodeDecodeError, KeyError) as error:
+        # A part without a name, or a boundary that is missing, reaches us as KeyError from the parser.
+        reason = error.message if isinstance(error, MultiPartException) else "it is not multipart/form-data"
+        raise MalformedUpload(f"The form cannot be read: {reason}") from None
+    try:
+        return await _file_of(form)
+    finally:
+        await form.close()
+
+
+async def _file_of(form: FormData) -> bytes:
+    parts = form.getlist(FIELD)
+    files = [name for name, part in form.multi_items() if isinstance(part, UploadFile)]
+    if len(parts) != 1 or len(files) > 1:
+        found = ", ".join(repr(name[:40]) for name, _ in form.multi_items()[:5]) or "nothing"
+        raise MalformedUpload(f"The form must hold one file, in the field {FIELD!r}; it holds {found}.")
+    part = parts[0]
+    if not isinstance(part, UploadFile):
+        raise MalformedUpload(f"The field {FIELD!r} holds text. Send it as a file, with a file name.")
+    return await part.read()
+
+
+def _bounded(scope: Scope, receive: Receive, limit: int) -> Receive:
+    """Return a `receive` that raises BodyTooLarge as soon as the body is known to pass the limit."""
+    declared = Headers(scope=scope).get("content-length", "0")
+    if declared.isdecimal() and int(declared[:20]) > limit:
+        raise BodyTooLarge(limit)
+    seen = 0
+
+    async def bounded() -> Message:
+        nonlocal seen
+        message = await receive()
+        seen += len(message.get("body", b""))
+        if seen > limit:
+            raise BodyTooLarge(limit)
+        return message
+
+    return bounded
+
+
+async def _chunks(receive: Receive) -> AsyncGenerator[bytes, None]:
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        yield message.get("body", b"")
+        if not message.get("more_body", False):
+            return
+
+
+def _emptied(scope: Scope, receive: Receive) -> tuple[Scope, Receive]:
+    """Return the request with an empty JSON object for its body."""
+    kept = [(name, value) for name, value in scope["headers"] if name not in {b"content-type", b"content-length"}]
+    length = str(len(_EMPTY)).encode()
+    headers = [*kept, (b"content-type", b"application/json"), (b"content-length", length)]
+    sent = False
+
+    async def replay() -> Message:
+        nonlocal sent
+        if sent:
+            return await receive()
+        sent = True
+        return {"type": "http.request", "body": _EMPTY, "more_body": False}
+
+    return {**scope, "headers": headers}, replay

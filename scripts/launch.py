@@ -1,0 +1,125 @@
+"""Prepare everything, serve in the foreground, and say how to get a first forecast.
+
+Called by `scripts/serve` with the packages in place. Ends with 0 when it is told to stop (SIGTERM, Ctrl-C),
+with 1 and a sentence when it cannot start, and with BentoML's status when that ends by itself.
+"""
+
+import os
+import shlex
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import urllib.request
+from http import HTTPStatus
+from pathlib import Path
+from types import FrameType
+
+import import_models
+from config import PROJECT, Settings, SettingsError, load_settings, stopping_the_start
+from first_start import FirstUser, prepare
+
+WAIT = 0.2  # seconds between two looks at /readyz
+STOP_WITHIN = 30  # seconds
+
+
+def main() -> int:
+    """Serve until told to stop; return the exit status."""
+    with stopping_the_start():
+        settings = load_settings()
+        first_user = prepare(settings)
+        _check_port(settings)
+    if import_models.main([]):
+        return 1
+    # BentoML would report each start to its makers; TensorFlow would fill the log with advice.
+    quiet = {"BENTOML_DO_NOT_TRACK": "True", "TF_CPP_MIN_LOG_LEVEL": "2"}
+    command = [str(Path(sys.executable).with_name("bentoml")), "serve", "service:Lastgang"]
+    # In a session of its own: Ctrl-C reaches this process alone, which then stops the service once.
+    server = subprocess.Popen(command, cwd=PROJECT, env=quiet | os.environ, start_new_session=True)
+    return _Foreground(settings, first_user, server).run()
+
+
+class _Foreground:
+    """Watches over the server process, from its start to its end."""
+
+    def __init__(self, settings: Settings, first_user: FirstUser | None, server: subprocess.Popen[bytes]) -> None:
+        self._settings, self._first_user, self._server = settings, first_user, server
+        self._stopping = threading.Event()
+
+    def run(self) -> int:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        threading.Thread(target=self._announce, daemon=True).start()
+        status = self._server.wait()
+        return 0 if self._stopping.is_set() else status or 1
+
+    def _stop(self, _: int, __: FrameType | None) -> None:
+        if not self._stopping.is_set():
+            self._stopping.set()
+            self._server.terminate()
+            last_resort = threading.Timer(STOP_WITHIN, self._server.kill)
+            last_resort.daemon = True  # or this process would wait for it
+            last_resort.start()
+
+    def _announce(self) -> None:
+        while not _ready(self._settings):
+            if self._stopping.wait(WAIT) or self._server.poll() is not None:
+                return
+        print(_first_steps(self._settings, self._first_user), flush=True)
+
+
+def _ready(settings: Settings) -> bool:
+    # The server is this very process's child on this machine; its certificate may be for another name.
+    context = ssl._create_unverified_context()  # noqa: S323, SLF001
+    try:
+        with urllib.request.urlopen(f"{_url(settings)}/readyz", timeout=5, context=context) as answer:  # noqa: S310
+            return bool(answer.status == HTTPStatus.OK)
+    except OSError:  # URLError is one
+        return False
+
+
+def _check_port(settings: Settings) -> None:
+    address = (str(settings.host), settings.port)
+    try:
+        socket.create_server(address, family=socket.AF_INET6 if settings.host.version == 6 else socket.AF_INET).close()  # noqa: PLR2004
+    except OSError as error:
+        raise SettingsError(
+            f"{address[0]} port {address[1]} cannot be listened on ({error.strerror}). "
+            "Stop what uses it, or set LASTGANG_PORT to another."
+        ) from None
+
+
+def _url(settings: Settings) -> str:
+    host = settings.host
+    if host.is_loopback or host.is_unspecified:
+        return f"https://localhost:{settings.port}"
+    return f"https://{f'[{host}]' if host.version == 6 else host}:{settings.port}"  # noqa: PLR2004
+
+
+def _first_steps(settings: Settings, first_user: FirstUser | None) -> str:
+    """Return the lines that a person can paste to get a token and a forecast."""
+    url = _url(settings)
+    curl = f"curl -fsS --cacert {shlex.quote(str(settings.certificate))}"
+    sample = shlex.quote(str(PROJECT / "samples" / "week.csv"))
+    if first_user is not None and first_user.password is not None:
+        shown = f"{shlex.quote(first_user.password)}   # shown only now; stored nowhere in clear"
+    elif settings.first_password is not None:
+        shown = '"${LASTGANG_FIRST_PASSWORD:?set it here as for the service}"'
+    else:
+        shown = "'the password shown at the first start'"
+    name = shlex.quote(first_user.name if first_user else settings.first_user or "admin")
+    return f"""
+Lastgang is ready: {url}/ is its documentation; Ctrl-C stops it.
+Get a token and a first forecast by pasting these lines into another terminal:
+
+PASSWORD={shown}
+TOKEN=$(printf %s "$PASSWORD" | {curl} -d username={name} --data-urlencode password@- {url}/token |
+  sed 's/.*"access_token":"\\([^"]*\\)".*/\\1/')
+printf 'Authorization: Bearer %s' "$TOKEN" | {curl} -H @- -F file=@{sample} {url}/forecast/gru; echo
+"""
+
+
+if __name__ == "__main__":
+    sys.exit(main())
