@@ -1,0 +1,222 @@
+"""The card of a model: everything about it that is not its weights.
+
+In and out: `card.json`, UTF-8, at most 1 MB. It says which columns the model consumes, in which order and
+how they were scaled, what it answers and how well, and the SHA-256 of every weight file. Refused: unknown
+members, numbers that are not finite, and every contradiction that can be seen without the weights.
+
+`python -m models.card DIR` fills in or refreshes the digests, which makes a hand-written card complete.
+"""
+
+import argparse
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from models.errors import InvalidCard, ModelError
+from models.fields import (
+    ColumnName,
+    Count,
+    Deviation,
+    Digest,
+    Levels,
+    Name,
+    PerStep,
+    RelativePath,
+    Steps,
+    Text,
+    TimeZone,
+)
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+CARD = "card.json"
+LARGEST_CARD = 1_000_000
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, serialize_by_alias=True)
+
+
+class Column(_Part):
+    """One input column: its name, and the mean and standard deviation over the training data."""
+
+    name: ColumnName
+    mean: float
+    std: Deviation
+
+
+class Target(_Part):
+    """What the model answers: normalised power, and the scaling that turns it into kW."""
+
+    name: Literal["power"]
+    unit: Literal["kW"]
+    mean: float
+    std: Deviation
+
+
+class TrainingData(_Part):
+    """What the model learnt from: `rows` quarter-hours; `sha256` is of the CSV, unpacked."""
+
+    name: Text
+    source: Text
+    from_: Annotated[AwareDatetime, Field(alias="from")]
+    to: AwareDatetime
+    rows: Count
+    licence: Text
+    sha256: Digest
+
+
+class Scores(_Part):
+    """Mean absolute error in kW, one number a step, of this model and of the naive forecasts."""
+
+    test_from: AwareDatetime
+    test_to: AwareDatetime
+    windows: Count
+    mae_kw: dict[str, PerStep]
+
+
+class ResidualQuantiles(_Part):
+    """Quantiles of actual minus forecast on the validation part: kW, one list of steps for each level."""
+
+    levels: Levels
+    kw: list[PerStep]
+
+
+class Libraries(_Part):
+    """The versions that the weights were made with."""
+
+    python: Text
+    tensorflow: Text
+    keras: Text
+    numpy: Text
+
+
+class ModelCard(_Part):
+    """A card whose every member is present, finite and free of contradiction."""
+
+    format: Literal[1]
+    name: Name
+    description: Text
+    window: Steps
+    interval_minutes: Literal[15]
+    horizon: Steps
+    columns: Annotated[list[Column], Field(min_length=1)]
+    target: Target
+    time_zone: TimeZone
+    files: Annotated[dict[RelativePath, Digest], Field(min_length=1)]
+    training_data: TrainingData | None = None
+    scores: Scores | None = None
+    residual_quantiles: ResidualQuantiles | None = None
+    libraries: Libraries | None = None
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """The names of the consumed columns, in the model's order."""
+        return tuple(column.name for column in self.columns)
+
+    @model_validator(mode="after")
+    def _columns_agree(self) -> Self:
+        names = self.column_names
+        if len(set(names)) < len(names):
+            raise ValueError("columns: a name stands there twice; list each column once")
+        if "power" not in names:
+            raise ValueError("columns: 'power' is missing; every model consumes it")
+        power = self.columns[names.index("power")]
+        if (self.target.mean, self.target.std) not in {(power.mean, power.std), (0.0, 1.0)}:
+            raise ValueError(
+                "target: mean and std differ from those of the column 'power'; both scale the same quantity, "
+                "so write the same numbers (or mean 0 and std 1 for a model that answers in kW itself)"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _steps_agree(self) -> Self:
+        mae = {} if self.scores is None else self.scores.mae_kw
+        lists = {f"scores.mae_kw.{name}": steps for name, steps in mae.items()}
+        if (given := self.residual_quantiles) is not None:
+            if given.levels != sorted(set(given.levels)) or len(given.kw) != len(given.levels):
+                raise ValueError("residual_quantiles: give rising levels and one list of kW for each of them")
+            lists |= {f"residual_quantiles.kw[{i}]": steps for i, steps in enumerate(given.kw)}
+        for field, steps in lists.items():
+            if len(steps) != self.horizon:
+                raise ValueError(f"{field}: has {len(steps)} numbers but the horizon is {self.horizon} steps")
+        return self
+
+
+def parse_card(text: bytes, path: Path) -> ModelCard:
+    """Read a card from JSON; `path` is only named in errors.
+
+    Raises:
+        InvalidCard: with every problem that was found, each with its field.
+    """
+    try:
+        return ModelCard.model_validate_json(text)
+    except ValidationError as error:
+        raise InvalidCard(path, map(_sentence, error.errors())) from None
+
+
+def read_card(path: Path) -> ModelCard:
+    """Read `card.json`.
+
+    Raises:
+        InvalidCard: if it is not there, too large or not valid.
+    """
+    try:
+        with path.open("rb") as file:
+            text = file.read(LARGEST_CARD + 1)
+    except OSError:
+        hint = "there is no card here; write card.json (see models/pretrained/gru) beside the weights"
+        raise InvalidCard(path, [hint]) from None
+    if len(text) > LARGEST_CARD:
+        raise InvalidCard(path, [f"is larger than {LARGEST_CARD} bytes; a card is a few kB"])
+    return parse_card(text, path)
+
+
+def card_bytes(card: ModelCard) -> bytes:
+    """Give the one spelling of a card, UTF-8 JSON: equal cards give equal bytes."""
+    text = card.model_dump_json(indent=2, exclude_none=True)
+    # Lists of numbers stay on one line, so that a person can read the scores.
+    text = re.sub(r"\[\s+((?:-?[\d.eE+-]+,?\s*)+)\]", lambda found: f"[{' '.join(found[1].split())}]", text)
+    return f"{text}\n".encode()
+
+
+def write_card(card: ModelCard, path: Path) -> None:
+    """Write a card as JSON."""
+    path.write_bytes(card_bytes(card))
+
+
+def _sentence(problem: "ErrorDetails") -> str:
+    field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in problem["loc"])
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{field.lstrip('.')}: {message}" if field else message
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run `python -m models.card`; give the exit status."""
+    from models.weights import complete_card, locate  # noqa: PLC0415  # weights.py itself needs this module
+
+    parser = argparse.ArgumentParser(
+        prog="python -m models.card",
+        description="Write the SHA-256 of every weight file into a model's card and check the whole card.",
+        epilog="examples:\n  python -m models.card my-model/\n  python -m models.card a.keras --card a.json",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("source", type=Path, help="model folder, SavedModel folder or .keras file")
+    parser.add_argument("--card", type=Path, help="the card, if it is not card.json in the model folder")
+    given = parser.parse_args(arguments)
+    try:
+        source = locate(given.source, given.card)
+        card = complete_card(source)
+    except ModelError as error:
+        sys.stderr.write(f"models.card: {error}\n")
+        return 1
+    sys.stdout.write(f"{source.card}: {card.name}, {len(card.files)} files, complete\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

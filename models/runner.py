@@ -1,0 +1,172 @@
+"""A model in memory, compiled and warm.
+
+In: (n, window, c) float32, normalised columns in the card's order. Out: (n, horizon) float32, normalised.
+Compiling takes up to a second for each batch size, so every size is compiled and run once in the constructor
+and never after: a call of any other size is cut and padded to these. Refused: a model whose real shapes
+contradict its card, and answers that are not finite.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from models import keras_file, saved_model
+from models.card import CARD, ModelCard
+from models.errors import InvalidCard, ModelUnavailable, NonFiniteForecast, RefusedWeights
+from models.weights import SAVED_MODEL, weight_root
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+log = logging.getLogger(__name__)
+_Call = Callable[[Any], Any]
+
+
+class Runner:
+    """One loaded model. Any number of threads may call `predict` at once.
+
+    Attributes:
+        card: the model's card.
+        batch_sizes: the compiled sizes, rising.
+        compiled: whether XLA compiled the model; without it a call is slower and the numbers are the same.
+    """
+
+    def __init__(self, directory: Path, card: ModelCard, batch_sizes: Sequence[int] = (1,)) -> None:
+        """Check, load, compile and warm the model.
+
+        Args:
+            directory: the model folder; its files were compared with the card before.
+            card: its card.
+            batch_sizes: the sizes to compile, each at least 1.
+
+        Raises:
+            RefusedWeights: if the model may not be loaded, or cannot be.
+            InvalidCard: if its inputs or outputs are not what the card says.
+        """
+        if not batch_sizes or min(batch_sizes) < 1:
+            raise ValueError(f"batch sizes {batch_sizes!r}: give at least one, each 1 or more")
+        self.card = card
+        self.batch_sizes = tuple(sorted(set(batch_sizes)))
+        call = _load(directory, card)
+        self.compiled = True
+        try:
+            self._calls = self._warm(directory, call, xla=True)
+        except RefusedWeights as error:
+            log.warning("model %s: XLA cannot compile it, trying without (%s)", card.name, error.reason)
+            self.compiled = False
+            self._calls = self._warm(directory, call, xla=False)
+
+    def predict(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Forecast.
+
+        Args:
+            x: (n, window, c) float32, normalised, any n.
+
+        Returns:
+            (n, horizon) float32, normalised.
+
+        Raises:
+            ValueError: for any other shape; callers make it from the card.
+            ModelUnavailable: if TensorFlow fails.
+            NonFiniteForecast: if an answer holds NaN or infinity.
+        """
+        x = np.ascontiguousarray(x, dtype=np.float32)
+        shape = (self.card.window, len(self.card.columns))
+        if x.shape[1:] != shape:
+            raise ValueError(f"model {self.card.name!r} takes (n, {shape[0]}, {shape[1]}), got {x.shape}")
+        y = np.empty((len(x), self.card.horizon), np.float32)
+        try:
+            for start, stop, size in chunks(len(x), self.batch_sizes):
+                y[start:stop] = self._calls[size](_padded(x[start:stop], size))[: stop - start]
+        except _tensorflow().errors.OpError as error:
+            raise ModelUnavailable(self.card.name, _first_line(error)) from error
+        if not (finite := np.isfinite(y).all(axis=1)).all():
+            raise NonFiniteForecast(self.card.name, np.flatnonzero(~finite).tolist())
+        return y
+
+    def _warm(self, directory: Path, call: _Call, *, xla: bool) -> dict[int, _Call]:
+        calls = {}
+        for size in self.batch_sizes:
+            shape = (size, self.card.window, len(self.card.columns))
+            try:
+                calls[size] = _compile(call, shape, xla=xla)
+                answer = calls[size](np.zeros(shape, np.float32))
+            except (ValueError, TypeError, _tensorflow().errors.OpError) as error:
+                reason = f"cannot be run with an input of shape {shape} ({_first_line(error)})"
+                raise RefusedWeights(directory, reason) from error
+            if answer.shape != (size, self.card.horizon):
+                told = f"(None, {self.card.horizon})"
+                raise InvalidCard(directory / CARD, [f"horizon: says {told}, but {size} windows gave {answer.shape}"])
+        return calls
+
+
+def chunks(n: int, sizes: Sequence[int]) -> Iterator[tuple[int, int, int]]:
+    """Cut n rows into pieces (start, stop, size) with stop - start <= size, one of the rising `sizes`.
+
+    A piece is padded only where more than half of it is filled: a batch costs about as much as its size.
+    """
+    start = 0
+    while (rest := n - start) > 0:
+        size = sizes[0]
+        for smaller, larger in pairwise(sizes):
+            if rest >= larger or (rest > smaller and 2 * rest > larger):
+                size = larger
+        stop = min(n, start + size)
+        yield start, stop, size
+        start = stop
+
+
+def _padded(x: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    if len(x) == size:
+        return x
+    padded = np.zeros((size, *x.shape[1:]), np.float32)
+    padded[: len(x)] = x
+    return padded
+
+
+def _compile(call: _Call, shape: tuple[int, ...], *, xla: bool) -> _Call:
+    tf = _tensorflow()
+    spec = tf.TensorSpec(shape, tf.float32)
+    function = tf.function(lambda x: tf.cast(call(x), tf.float32), input_signature=[spec], jit_compile=xla)
+    concrete = function.get_concrete_function()
+    return lambda x: concrete(tf.constant(x)).numpy()
+
+
+def _load(directory: Path, card: ModelCard) -> _Call:
+    root = directory / weight_root(directory, card.files)
+    kind = saved_model if root.name == SAVED_MODEL else keras_file
+    kind.inspect(root)
+    try:
+        loaded = kind.load(root)
+    except RefusedWeights:
+        raise
+    except Exception as error:  # what a broken model makes TensorFlow and Keras raise is not listed anywhere
+        raise RefusedWeights(root, f"cannot be loaded ({_first_line(error)}); export it anew") from error
+    takes, gives = (None, card.window, len(card.columns)), (None, card.horizon)
+    problems = []
+    if loaded.takes != takes:
+        problems.append(f"window, columns: the card means the input {takes}, the model takes {loaded.takes}")
+    if loaded.gives not in {gives, (None, None)}:
+        problems.append(f"horizon: the card means the output {gives}, the model gives {loaded.gives}")
+    if problems:
+        raise InvalidCard(directory / CARD, problems)
+    call: _Call = loaded.call
+    return call
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+
+
+def _tensorflow() -> Any:
+    import tensorflow  # noqa: ICN001, PLC0415  # only a process that loads a model pays for it
+
+    return tensorflow

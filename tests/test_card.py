@@ -1,0 +1,189 @@
+"""Cards: what is accepted, what is refused and in which words."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from toy import members, save_model, write_members
+
+from models import fields
+from models.card import CARD, LARGEST_CARD, card_bytes, main, parse_card, read_card, write_card
+from models.errors import InvalidCard
+from processing.features import COLUMNS
+
+ROOT = Path(__file__).parent.parent
+COLUMN = {"name": "power", "mean": 50.0, "std": 20.0}
+STEPS = [1.0] * 8
+SCORES = {
+    "test_from": "2016-11-07T00:00:00Z",
+    "test_to": "2016-12-31T00:00:00Z",
+    "windows": 5,
+    "mae_kw": {"toy": STEPS},
+}
+DATA = {
+    "name": "a shop",
+    "source": "its meter",
+    "from": "2016-01-01T00:00:00+01:00",
+    "to": "2016-12-31T23:45:00+01:00",
+    "rows": 35136,
+    "licence": "none",
+    "sha256": "a" * 64,
+}
+LIBRARIES = {"python": "3.11", "tensorflow": "2.21", "keras": "3.15", "numpy": "2.4"}
+QUANTILES = {"levels": [0.1, 0.9], "kw": [STEPS, STEPS]}
+
+
+def parse(card: dict[str, Any]) -> Any:
+    return parse_card(json.dumps(card).encode(), Path(CARD))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({}, id="least"),
+        pytest.param(
+            {"training_data": DATA, "scores": SCORES, "residual_quantiles": QUANTILES, "libraries": LIBRARIES},
+            id="most",
+        ),
+        pytest.param({"target": {"name": "power", "unit": "kW", "mean": 0, "std": 1}}, id="answers in kW"),
+        pytest.param({"columns": [COLUMN]}, id="power alone"),
+        pytest.param({"window": 96, "horizon": 1}, id="shorter"),
+    ],
+)
+def test_valid_card_survives_writing(changes: dict[str, Any], tmp_path: Path) -> None:
+    """What was written is read as an equal card, and written again gives equal bytes."""
+    card = parse(members(**changes))
+    write_card(card, tmp_path / CARD)
+    assert read_card(tmp_path / CARD) == card
+    assert card_bytes(read_card(tmp_path / CARD)) == card_bytes(card)
+
+
+@given(
+    mean=st.floats(allow_nan=False, allow_infinity=False),
+    std=st.floats(min_value=0, exclude_min=True, allow_infinity=False),
+)
+def test_every_finite_scaling_survives_to_the_last_bit(mean: float, std: float) -> None:
+    """Scaling numbers lose nothing on their way through JSON."""
+    scaled = {"mean": mean, "std": std}
+    card = parse(members(columns=[COLUMN | scaled], target={"name": "power", "unit": "kW"} | scaled))
+    assert (card.columns[0].mean, card.target.std) == (mean, std)
+    assert parse_card(card_bytes(card), Path(CARD)) == card
+
+
+@pytest.mark.parametrize(
+    "changes, told",
+    [
+        pytest.param({"format": 2}, "format", id="unknown format"),
+        pytest.param({"name": None}, "name: Field required", id="no name"),
+        pytest.param({"name": "Büro"}, "name", id="letters that no URL wants"),
+        pytest.param({"name": "a" * 33}, "name", id="long name"),
+        pytest.param({"name": "office-"}, "name", id="name that Bento refuses"),
+        pytest.param({"name": "../x"}, "name", id="name with a path"),
+        pytest.param({"surprise": 1}, "surprise", id="unknown member"),
+        pytest.param({"window": 673}, "window", id="more than a week"),
+        pytest.param({"window": "672"}, "window", id="number as text"),
+        pytest.param({"window": True}, "window", id="boolean for a number"),
+        pytest.param({"interval_minutes": 60}, "interval_minutes", id="hourly"),
+        pytest.param({"horizon": 0}, "horizon", id="no step"),
+        pytest.param({"columns": []}, "columns", id="no column"),
+        pytest.param({"columns": [COLUMN | {"name": "weather"}]}, "'weather' is no column", id="unknown column"),
+        pytest.param({"columns": [COLUMN, COLUMN]}, "twice", id="column twice"),
+        pytest.param({"columns": [COLUMN | {"name": "day_sin"}]}, "'power' is missing", id="no power"),
+        pytest.param({"columns": [COLUMN | {"std": 0}]}, "columns[0].std", id="no spread"),
+        pytest.param({"columns": [COLUMN | {"mean": float("nan")}]}, "columns[0].mean", id="not a number"),
+        pytest.param({"columns": [COLUMN | {"std": float("inf")}]}, "columns[0].std", id="infinite"),
+        pytest.param({"target": {"name": "power", "unit": "W", "mean": 50.0, "std": 20.0}}, "target.unit", id="unit"),
+        pytest.param(
+            {"target": {"name": "power", "unit": "kW", "mean": 51.0, "std": 20.0}}, "target: mean", id="clash"
+        ),
+        pytest.param({"time_zone": "Europe/Atlantis"}, "time_zone", id="unknown zone"),
+        pytest.param({"time_zone": "../../etc/passwd"}, "time_zone", id="zone with a path"),
+        pytest.param({"time_zone": "Europe"}, "time_zone", id="zone that is a folder"),
+        pytest.param({"files": None}, "files", id="no files"),
+        pytest.param({"files": {}}, "files", id="empty files"),
+        pytest.param({"files": {"../w.keras": "0" * 64}}, "files", id="file outside"),
+        pytest.param({"files": {"/w.keras": "0" * 64}}, "files", id="absolute file"),
+        pytest.param({"files": {"a\\w.keras": "0" * 64}}, "files", id="backslash"),
+        pytest.param({"files": {"a//w.keras": "0" * 64}}, "files", id="path not plain"),
+        pytest.param({"files": {"w.keras": "0" * 63}}, "files", id="short digest"),
+        pytest.param({"scores": SCORES | {"mae_kw": {"toy": [1.0]}}}, "scores.mae_kw.toy: has 1", id="one score"),
+        pytest.param({"scores": SCORES | {"test_to": "2016-12-31"}}, "scores.test_to", id="time without a zone"),
+        pytest.param({"residual_quantiles": QUANTILES | {"levels": [0.9, 0.1]}}, "rising levels", id="levels fall"),
+        pytest.param({"residual_quantiles": QUANTILES | {"kw": [STEPS]}}, "one list of kW", id="a level without kW"),
+        pytest.param({"residual_quantiles": QUANTILES | {"kw": [STEPS, []]}}, "kw[1]", id="empty steps"),
+        pytest.param({"residual_quantiles": QUANTILES | {"levels": [0.1, 1.0]}}, "levels[1]", id="level 1"),
+    ],
+)
+def test_card_is_refused_with_its_field(changes: dict[str, Any], told: str) -> None:
+    """A card that is wrong or contradicts itself is refused in words that name the field."""
+    with pytest.raises(InvalidCard) as refusal:
+        parse(members(**changes))
+    assert told in str(refusal.value)
+
+
+def test_all_problems_are_told_together() -> None:
+    """Who writes a card learns of every wrong member at once."""
+    with pytest.raises(InvalidCard) as refusal:
+        parse(members(horizon=-1, time_zone="Mars", name=7))
+    assert len(refusal.value.problems) == 3
+
+
+@pytest.mark.parametrize(
+    "content, told",
+    [
+        pytest.param(None, "there is no card", id="missing"),
+        pytest.param(b"{", "Invalid JSON", id="broken"),
+        pytest.param(b"[]", "object", id="no object"),
+        pytest.param(b"\xff", "Invalid JSON", id="no UTF-8"),
+        pytest.param(b" " * (LARGEST_CARD + 1), "larger than", id="too large"),
+    ],
+)
+def test_file_that_is_no_card_is_refused(content: bytes | None, told: str, tmp_path: Path) -> None:
+    """A card's file must exist, be small and be JSON."""
+    if content is not None:
+        (tmp_path / CARD).write_bytes(content)
+    with pytest.raises(InvalidCard, match=told):
+        read_card(tmp_path / CARD)
+
+
+def test_columns_are_those_that_processing_makes() -> None:
+    """A card can name exactly the columns that exist."""
+    assert fields.COLUMNS == COLUMNS
+
+
+def test_command_completes_a_card_without_digests(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`python -m models.card DIR` turns a hand-written card into a valid one."""
+    save_model(tmp_path / "saved_model")
+    path = write_members(tmp_path, files=None)
+    assert main([str(tmp_path)]) == 0
+    assert "complete" in capsys.readouterr().out
+    assert "saved_model/saved_model.pb" in read_card(path).files
+
+
+@pytest.mark.parametrize("card", [None, "{", '{"format": 1}'], ids=["missing", "broken", "too little"])
+def test_command_refuses_what_it_cannot_complete(
+    card: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A card that would not be valid with its digests is left alone and told of in one line."""
+    (tmp_path / "w.keras").touch()
+    if card is not None:
+        (tmp_path / CARD).write_text(card)
+    assert main([str(tmp_path)]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+    assert card is None or (tmp_path / CARD).read_text() == card
+
+
+@pytest.mark.parametrize(
+    "module", ["models.card", "models.catalogue", "models.runner", "models.store", "import_models"]
+)
+def test_importing_does_not_load_tensorflow(module: str) -> None:
+    """Reading cards and building the service object costs no TensorFlow."""
+    code = f"import sys, {module}; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

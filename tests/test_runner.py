@@ -1,0 +1,210 @@
+"""The runner: what it answers, what it refuses, and that it never compiles again."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from toy import QUIET, card_of, keras_folder, keras_model, model_folder
+
+from models.errors import InvalidCard, ModelUnavailable, NonFiniteForecast
+from models.runner import Runner, chunks
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = QUIET
+SIZES = (1, 4)
+POWER = {"name": "power", "mean": 50.0, "std": 20.0}
+
+
+def noise(n: int) -> Any:
+    return np.random.default_rng(n).normal(size=(n, 672, 7)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Runner:
+    """Give a runner of the toy that repeats the last value and adds 0.25."""
+    folder = model_folder(tmp_path_factory.mktemp("toy") / "model")
+    return Runner(folder, card_of(folder), SIZES)
+
+
+@pytest.mark.parametrize(
+    "n, sizes, expected",
+    [
+        (0, (1, 8, 32), []),
+        (1, (1, 8, 32), [1]),
+        (2, (1, 8, 32), [1, 1]),
+        (5, (1, 8, 32), [8]),
+        (8, (1, 8, 32), [8]),
+        (9, (1, 8, 32), [8, 1]),
+        (17, (1, 8, 32), [32]),
+        (16, (1, 8, 32), [8, 8]),
+        (70, (1, 8, 32), [32, 32, 8]),
+        (3, (8,), [8]),
+        (20, (8,), [8, 8, 8]),
+    ],
+)
+def test_rows_are_cut_into_the_warmed_sizes(n: int, sizes: tuple[int, ...], expected: list[int]) -> None:
+    """A batch is padded only where more than half of it is filled, or nothing smaller was warmed."""
+    assert [size for _, _, size in chunks(n, sizes)] == expected
+
+
+@given(n=st.integers(0, 500), sizes=st.sets(st.integers(1, 64), min_size=1))
+def test_every_row_is_computed_once(n: int, sizes: set[int]) -> None:
+    """The pieces follow one another from 0 to n and none is longer than its batch."""
+    pieces = list(chunks(n, sorted(sizes)))
+    assert [start for start, _, _ in pieces] == [0, *(stop for _, stop, _ in pieces)][: len(pieces)]
+    assert (pieces[-1][1] if pieces else 0) == n
+    assert all(0 < stop - start <= size and size in sizes for start, stop, size in pieces)
+
+
+@pytest.mark.parametrize("n", [0, 1, 3, 4, 5, 11])
+def test_any_number_of_windows_is_answered(n: int, toy: Runner) -> None:
+    """Every window gets its own answer, whatever it was batched and padded with."""
+    x = noise(n)
+    answer = toy.predict(x)
+    assert answer.shape == (n, 8)
+    assert answer.dtype == np.float32
+    assert np.array_equal(answer, np.repeat(x[:, -1, :1], 8, axis=1) + np.float32(0.25))
+
+
+@pytest.mark.parametrize("shape", [(672, 7), (1, 671, 7), (1, 672, 6), (1, 672)])
+def test_windows_of_another_shape_are_a_programming_error(shape: tuple[int, ...], toy: Runner) -> None:
+    """Nothing is broadcast or cut to fit."""
+    with pytest.raises(ValueError, match="takes"):
+        toy.predict(np.zeros(shape, np.float32))
+
+
+@pytest.mark.parametrize("sizes", [(), (0,), (-1, 4)])
+def test_batch_sizes_are_positive(sizes: tuple[int, ...], tmp_path: Path) -> None:
+    """A runner without a batch size could answer nothing."""
+    folder = model_folder(tmp_path / "model")
+    with pytest.raises(ValueError, match="at least one"):
+        Runner(folder, card_of(folder), sizes)
+
+
+def test_threads_do_not_disturb_one_another(toy: Runner) -> None:
+    """Calls at the same time give what each gives alone."""
+    inputs = [noise(n) for n in range(1, 9)] * 4
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(toy.predict, inputs))
+    assert all(np.array_equal(answer[:, 0], x[:, -1, 0] + 0.25) for answer, x in zip(answers, inputs, strict=True))
+
+
+def test_no_call_brings_a_shape_that_was_not_warmed(tmp_path: Path) -> None:
+    """XLA compiles for every new shape, so only the warmed ones may ever reach it."""
+    folder = model_folder(tmp_path / "model")
+    runner = Runner(folder, card_of(folder), SIZES)
+    seen: list[tuple[int, tuple[int, ...]]] = []
+
+    def recording(size: int, call: Any) -> Any:
+        def record(x: Any) -> Any:
+            seen.append((size, x.shape))
+            return call(x)
+
+        return record
+
+    runner._calls = {size: recording(size, call) for size, call in runner._calls.items()}
+    for n in range(12):
+        runner.predict(noise(n))
+    assert set(seen) == {(size, (size, 672, 7)) for size in SIZES}
+
+
+def test_model_that_xla_cannot_compile_serves_without(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Such a model answers the same numbers, slower, and the log says so."""
+    import tensorflow as tf  # noqa: PLC0415
+
+    def through_text(x: Any) -> Any:
+        return tf.strings.to_number(tf.strings.as_string(tf.repeat(x[:, -1, :1], 8, axis=1)))
+
+    folder = model_folder(tmp_path / "model", through_text)
+    with caplog.at_level(logging.WARNING, "models.runner"):
+        runner = Runner(folder, card_of(folder))
+    x = noise(3)
+    assert not runner.compiled
+    assert "XLA cannot compile" in caplog.text
+    np.testing.assert_allclose(runner.predict(x)[:, 0], x[:, -1, 0], rtol=0, atol=1e-5)
+
+
+def test_answers_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    """NaN and infinity never leave a runner, and the error names the windows."""
+    import tensorflow as tf  # noqa: PLC0415
+
+    folder = model_folder(tmp_path / "model", lambda x: tf.math.log(tf.repeat(x[:, -1, :1], 8, axis=1)))
+    x = np.ones((3, 672, 7), np.float32)
+    x[1], x[2] = 0, -1
+    with pytest.raises(NonFiniteForecast) as refusal:
+        Runner(folder, card_of(folder)).predict(x)
+    assert refusal.value.rows == (1, 2)
+
+
+def test_failure_inside_tensorflow_makes_the_model_unavailable(tmp_path: Path) -> None:
+    """What TensorFlow raises while it computes reaches nobody as such."""
+    import tensorflow as tf  # noqa: PLC0415
+
+    def picky(x: Any) -> Any:
+        text = tf.strings.as_string(x[:, -1, :1])  # keeps XLA out, which would drop the check
+        with tf.control_dependencies([tf.debugging.assert_less(x, 5.0)]):
+            return tf.repeat(tf.strings.to_number(text), 8, axis=1)
+
+    folder = model_folder(tmp_path / "model", picky)
+    runner = Runner(folder, card_of(folder))
+    with pytest.raises(ModelUnavailable) as refusal:
+        runner.predict(np.full((1, 672, 7), 6.0, np.float32))
+    assert refusal.value.name == "toy"
+    assert runner.predict(np.ones((1, 672, 7), np.float32)).tolist() == [[1.0] * 8]
+
+
+@pytest.mark.parametrize(
+    "changes, told",
+    [
+        pytest.param({"window": 96}, "window", id="window"),
+        pytest.param({"horizon": 4}, "horizon", id="horizon"),
+        pytest.param({"columns": [POWER]}, "columns", id="columns"),
+        pytest.param({"window": 96, "horizon": 4}, "horizon", id="both are told"),
+    ],
+)
+def test_card_that_contradicts_the_model_is_refused(changes: dict[str, Any], told: str, tmp_path: Path) -> None:
+    """The shapes in the card are those of the model itself."""
+    folder = model_folder(tmp_path / "model", **changes)
+    with pytest.raises(InvalidCard, match=told):
+        Runner(folder, card_of(folder))
+
+
+def test_real_answer_counts_where_the_model_leaves_its_shape_open(tmp_path: Path) -> None:
+    """A model that declares (None, None) but answers five steps is refused with a card of eight."""
+    import tensorflow as tf  # noqa: PLC0415
+
+    def five(x: Any) -> Any:
+        return tf.raw_ops.PlaceholderWithDefault(input=x[:, -5:, 0], shape=[None, None])
+
+    folder = model_folder(tmp_path / "model", five)
+    with pytest.raises(InvalidCard, match=r"1 windows gave \(1, 5\)"):
+        Runner(folder, card_of(folder))
+
+
+def test_keras_file_answers_as_keras_does(tmp_path: Path) -> None:
+    """Loading, compiling and padding change no number beyond float32."""
+    model = keras_model()
+    folder = keras_folder(tmp_path / "model", model)
+    x = noise(5)
+    answer = Runner(folder, card_of(folder), SIZES).predict(x)
+    np.testing.assert_allclose(answer, np.asarray(model(x)), rtol=0, atol=1e-5)
+
+
+def test_runner_can_be_unloaded(tmp_path: Path) -> None:
+    """Nothing but its owner keeps a runner alive."""
+    folder = model_folder(tmp_path / "model")
+    runner = Runner(folder, card_of(folder))
+    gone = weakref.ref(runner)
+    del runner
+    gc.collect()
+    assert gone() is None
