@@ -17,10 +17,11 @@ from http import HTTPStatus
 from pathlib import Path
 from types import FrameType
 
-import import_models
 from config import PROJECT, Settings, SettingsError, load_settings, stopping_the_start
 from first_start import FirstUser, prepare
 
+# BentoML would report each start to its makers; TensorFlow would fill the log with advice.
+QUIET = {"BENTOML_DO_NOT_TRACK": "True", "TF_CPP_MIN_LOG_LEVEL": "2"}
 WAIT = 0.2  # seconds between two looks at /readyz
 STOP_WITHIN = 30  # seconds
 
@@ -31,13 +32,14 @@ def main() -> int:
         settings = load_settings()
         first_user = prepare(settings)
         _check_port(settings)
-    if import_models.main([]):
+    # In a process of its own: the checks load TensorFlow, and this process shall stay small as long as it serves.
+    if subprocess.run(
+        [sys.executable, "import_models.py"], cwd=PROJECT, env=QUIET | os.environ, check=False
+    ).returncode:
         return 1
-    # BentoML would report each start to its makers; TensorFlow would fill the log with advice.
-    quiet = {"BENTOML_DO_NOT_TRACK": "True", "TF_CPP_MIN_LOG_LEVEL": "2"}
     command = [str(Path(sys.executable).with_name("bentoml")), "serve", "service:Lastgang"]
     # In a session of its own: Ctrl-C reaches this process alone, which then stops the service once.
-    server = subprocess.Popen(command, cwd=PROJECT, env=quiet | os.environ, start_new_session=True)
+    server = subprocess.Popen(command, cwd=PROJECT, env=QUIET | os.environ, start_new_session=True)
     return _Foreground(settings, first_user, server).run()
 
 

@@ -1,9 +1,8 @@
-"""What several test files share: the golden figures and load profiles as text."""
+"""What several test files share: the golden figures and the shipped samples."""
 
 import gzip
 import json
 from collections.abc import Callable
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +35,3 @@ def shop() -> bytes:
 def week() -> bytes:
     """Give the shipped sample week as CSV."""
     return (PROJECT / "samples" / "week.csv").read_bytes()
-
-
-def csv_rows(start: str, rows: int, minutes: int = 15) -> list[str]:
-    """Return rows `2021-06-02 00:00:00,0.0` on a grid, the power being the row's number."""
-    first = datetime.fromisoformat(start)
-    return [f"{first + timedelta(minutes=minutes * at)},{float(at)}" for at in range(rows)]
-
-
-def csv_file(rows: list[str], header: str = "Datum,Wert (kW)") -> bytes:
-    """Join a header and rows to the bytes of a CSV."""
-    return "\n".join([header, *rows, ""]).encode()

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from conftest import csv_file, csv_rows
 from hypothesis import given
 from hypothesis import strategies as st
+from load_profiles import csv_file, csv_rows
 
 from processing import features, scaling, windowing
 from processing.errors import UnknownColumn

@@ -4,9 +4,9 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from conftest import csv_file, csv_rows
 from hypothesis import given
 from hypothesis import strategies as st
+from load_profiles import csv_file, csv_rows
 
 from processing.errors import InvalidLoadProfile
 from processing.reading import LoadProfile, read_load_profile
