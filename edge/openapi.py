@@ -133,8 +133,10 @@ def _upload(name: str, models: Sequence[str], summary: str, description: str, an
 def _describe_errors(path: str, operation: dict[str, Any]) -> None:
     """Give every error of an operation the one shape, and a closed operation its 401."""
     responses = operation["responses"]
-    if "security" in operation or path == "/token":
+    if "security" in operation:
         responses["401"] = {}
+    if path == "/token":
+        responses |= {status: {} for status in ("400", "401", "413", "503", "504")}
     if path == "/readyz":
         responses["503"] = {}
     if path == "/models/{model}":

@@ -186,7 +186,10 @@ class ProblemMiddleware:
             async with asyncio.timeout(self.seconds):
                 await self.app(scope, receive, answer.send)
         except ClientDisconnect:
-            return
+            # Nobody hears it, but until something is sent BentoML's own timeout keeps the request, and the
+            # service from stopping.
+            if not answer.started:
+                await problem_of_status(400)(scope, receive, send)
         except Exception as error:
             if answer.started:
                 raise

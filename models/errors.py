@@ -64,7 +64,7 @@ class UnknownModel(ModelError):
     def __init__(self, name: str, known: Iterable[str]) -> None:
         self.name = name
         self.known = tuple(known)
-        super().__init__(f"No model is named {name!r}; known: {', '.join(self.known) or 'none'}")
+        super().__init__(f"No model is named {name[:80]!r}; known: {', '.join(self.known) or 'none'}")
 
 
 class ModelUnavailable(ModelError):

@@ -23,7 +23,7 @@ from first_start import FirstUser, prepare
 # BentoML would report each start to its makers; TensorFlow would fill the log with advice.
 QUIET = {"BENTOML_DO_NOT_TRACK": "True", "TF_CPP_MIN_LOG_LEVEL": "2"}
 WAIT = 0.2  # seconds between two looks at /readyz
-STOP_WITHIN = 30  # seconds
+STOP_WITHIN = 45  # seconds; BentoML itself kills a worker that has not ended after 30
 
 
 def main() -> int:
