@@ -25,6 +25,7 @@ from auth.tokens import SigningKey
 from auth.users import UserStore
 from config import Settings, SettingsError
 
+DEVELOPMENT_NAME = "Lastgang development"
 DEVELOPMENT_CERTIFICATE_DAYS = 365
 Parsed = TypeVar("Parsed")
 
@@ -131,12 +132,12 @@ def _make_signing_key(settings: Settings) -> None:
 
 
 def _make_certificate(settings: Settings) -> None:
-    """Make a self-signed certificate for this machine, unless one is set or there."""
+    """Make a self-signed certificate for this machine, unless one is set or a good one is there."""
     given = settings.tls_cert_file is not None or settings.tls_key_file is not None
-    if given or (settings.certificate.exists() and settings.private_key.exists()):
+    if given or (settings.private_key.exists() and not _outdated(settings)):
         return
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Lastgang development")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, DEVELOPMENT_NAME)])
     addresses = {ip_address("127.0.0.1"), ip_address("::1"), settings.host}
     subjects = [x509.DNSName("localhost"), *map(x509.IPAddress, sorted(addresses, key=str))]
     now = datetime.now(UTC)
@@ -154,6 +155,21 @@ def _make_certificate(settings: Settings) -> None:
     plain = serialization.NoEncryption()
     _write_secret(settings.private_key, key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
     settings.certificate.write_bytes(certificate.public_bytes(pem))
+
+
+def _outdated(settings: Settings) -> bool:
+    """Tell whether the certificate is missing, or one of ours that has run out or was made for another address."""
+    if not settings.certificate.exists():
+        return True
+    try:
+        certificate = x509.load_pem_x509_certificate(settings.certificate.read_bytes())
+    except ValueError:
+        return False  # `check_certificate` says so
+    if DEVELOPMENT_NAME not in certificate.issuer.rfc4514_string():
+        return False  # somebody put their own here
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    expired = certificate.not_valid_after_utc < datetime.now(UTC)
+    return expired or settings.host not in names.get_values_for_type(x509.IPAddress)
 
 
 def _first_user(settings: Settings) -> FirstUser | None:

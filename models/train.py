@@ -2,7 +2,7 @@
 
 In: a CSV of quarter-hours in kW, a year or so. Out: for each network a model folder with `saved_model/` and a
 complete `card.json`. The profile is split in time, 70 % for training, 15 % to choose the best epoch and 15 %
-that is looked at once, for the scores in the card; the scaling comes from the training part alone.
+for the scores in the card; the scaling comes from the training part alone.
 """
 
 from __future__ import annotations

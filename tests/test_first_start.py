@@ -95,6 +95,25 @@ def test_the_certificate_serves_this_machine(home: Path) -> None:
     assert {str(ip) for ip in names.get_values_for_type(x509.IPAddress)} == {"127.0.0.1", "127.0.0.2", "::1"}
 
 
+def test_a_development_certificate_is_renewed_for_another_address(home: Path) -> None:
+    """A certificate that we made for another address would be refused by every client, so it is made anew."""
+    prepare(development(home))
+    before = (home / "tls.crt").read_bytes()
+    prepare(development(home, host="127.0.0.2"))
+    assert (home / "tls.crt").read_bytes() != before
+
+
+def test_a_certificate_of_the_users_own_is_kept(home: Path) -> None:
+    """What somebody else put into the home folder is never overwritten."""
+    home.mkdir()
+    certificate, key = write_pair(home, ec.generate_private_key(ec.SECP256R1()))
+    certificate.rename(home / "tls.crt")
+    key.rename(home / "tls.key")
+    before = (home / "tls.crt").read_bytes()
+    prepare(development(home, host="127.0.0.2"))
+    assert (home / "tls.crt").read_bytes() == before
+
+
 def test_a_given_first_user_is_taken(home: Path) -> None:
     """With name and password set, nothing is made up and nothing is shown."""
     user = prepare(development(home, first_user="Ada", first_password="a long and good one"))
