@@ -66,6 +66,7 @@ def document(app: FastAPI, models: Sequence[str]) -> dict[str, Any]:
         schema = cls.model_json_schema(ref_template=_REFERENCE + "{model}")
         schemas |= schema.pop("$defs", {})
         schemas[cls.__name__] = schema
+    spec["tags"] = [{"name": name} for name in ("auth", "forecasts", "models", "probes")]  # the page's order
     spec["paths"] |= {path: {"get": _probe(summary)} for path, summary in _PROBES.items()}
     spec["paths"]["/predict/{model}"] = {"post": _upload("predict", models, *_PREDICT)}
     spec["paths"]["/forecast/{model}"] = {"post": _upload("forecast", models, *_FORECAST)}
@@ -102,7 +103,7 @@ def _probe(summary: str) -> dict[str, Any]:
 
 def _upload(name: str, models: Sequence[str], summary: str, description: str, answer: Any) -> dict[str, Any]:
     """Describe a POST of a CSV to a model."""
-    choice = {"enum": list(models), "example": models[-1]} if models else {}
+    choice = {"enum": list(models)} if models else {}
     file = {
         "type": "string",
         "format": "binary",

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 
 from config import PROJECT, Settings, SettingsError, load_settings, stopping_the_start
-from first_start import FirstUser, prepare
+from first_start import FirstUser, announce, prepare
 
 # BentoML would report each start to its makers; TensorFlow would fill the log with advice.
 QUIET = {"BENTOML_DO_NOT_TRACK": "True", "TF_CPP_MIN_LOG_LEVEL": "2"}
@@ -28,26 +28,57 @@ STOP_WITHIN = 45  # seconds; BentoML itself kills a worker that has not ended af
 
 def main() -> int:
     """Serve until told to stop; return the exit status."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _leave)
     with stopping_the_start():
         settings = load_settings()
-        first_user = prepare(settings)
         _check_port(settings)
-    # In a process of its own: the checks load TensorFlow, and this process shall stay small as long as it serves.
-    if subprocess.run(
-        [sys.executable, "import_models.py"], cwd=PROJECT, env=QUIET | os.environ, check=False
-    ).returncode:
-        return 1
-    command = [str(Path(sys.executable).with_name("bentoml")), "serve", "service:Lastgang"]
-    # In a session of its own: Ctrl-C reaches this process alone, which then stops the service once.
-    server = subprocess.Popen(command, cwd=PROJECT, env=QUIET | os.environ, start_new_session=True)
-    return _Foreground(settings, first_user, server).run()
+        welcome = _Welcome(settings, prepare(settings))
+    with welcome:
+        # In processes of their own: the checks of an import load TensorFlow, and this process shall stay small as
+        # long as it serves. In sessions of their own: Ctrl-C reaches this process alone, which then ends them once.
+        environment = QUIET | os.environ
+        importing = [sys.executable, "import_models.py"]
+        if subprocess.run(importing, cwd=PROJECT, env=environment, start_new_session=True, check=False).returncode:
+            return 1
+        serving = [str(Path(sys.executable).with_name("bentoml")), "serve", "service:Lastgang"]
+        server = subprocess.Popen(serving, cwd=PROJECT, env=environment, start_new_session=True)
+        return _Foreground(settings, welcome, server).run()
+
+
+def _leave(_: int, __: FrameType | None) -> None:
+    """End while nothing serves yet."""
+    sys.exit(0)
+
+
+class _Welcome:
+    """The lines with which a person begins; on leaving, a password that they did not get to show is shown alone.
+
+    The first user is made before the service is ready: without that, a start that fails or is interrupted would
+    take the only copy of the password with it.
+    """
+
+    def __init__(self, settings: Settings, first_user: FirstUser | None) -> None:
+        self._settings, self._first_user = settings, first_user
+        self._said = False
+
+    def say(self) -> None:
+        self._said = True
+        print(_first_steps(self._settings, self._first_user), flush=True)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        if not self._said:
+            announce(self._first_user)
 
 
 class _Foreground:
     """Watches over the server process, from its start to its end."""
 
-    def __init__(self, settings: Settings, first_user: FirstUser | None, server: subprocess.Popen[bytes]) -> None:
-        self._settings, self._first_user, self._server = settings, first_user, server
+    def __init__(self, settings: Settings, welcome: _Welcome, server: subprocess.Popen[bytes]) -> None:
+        self._settings, self._welcome, self._server = settings, welcome, server
         self._stopping = threading.Event()
 
     def run(self) -> int:
@@ -69,7 +100,7 @@ class _Foreground:
         while not _ready(self._settings):
             if self._stopping.wait(WAIT) or self._server.poll() is not None:
                 return
-        print(_first_steps(self._settings, self._first_user), flush=True)
+        self._welcome.say()
 
 
 def _ready(settings: Settings) -> bool:
