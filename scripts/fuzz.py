@@ -2,10 +2,9 @@
 
 Good files of every layout are changed a few times at random (bytes, cells, rows, numbers) and read with and without
 repairs. What is read must hold an unbroken grid of finite powers; without repairs, just the numbers that Python's
-own csv module finds in the file. A failure prints the bytes. With `--atheris`, if that is installed, coverage guides
-the changes.
+own csv module finds in the file. A failure prints the bytes.
 
-Usage: scripts/fuzz [--seconds 60 | --count N] [--seed N] [--atheris]
+Usage: scripts/fuzz [--seconds 60 | --count N] [--seed N]
 """
 
 import argparse
@@ -177,15 +176,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60, help="how long (60)")
     parser.add_argument("--count", type=int, help="how many files, instead of how long")
     parser.add_argument("--seed", type=int, default=0, help="start of the random numbers (0)")
-    parser.add_argument("--atheris", action="store_true", help="let coverage guide the changes")
     given = parser.parse_args()
-    if given.atheris:
-        import atheris  # noqa: PLC0415  # not among the locked packages
-
-        atheris.instrument_all()
-        arguments = [sys.argv[0], f"-max_total_time={int(given.seconds)}", "-max_len=2000"]
-        atheris.Setup(arguments, lambda body: check(body, "Europe/Berlin") and None)
-        atheris.Fuzz()
     number, good = run(given.seed, given.count, given.seconds)
     print(f"{number} files, {good} of them read in some way, the others refused; no failure.")
 
