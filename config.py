@@ -73,8 +73,11 @@ class Settings(BaseModel):
     ] = None
 
     max_body_bytes: Annotated[
-        int, Field(ge=1_000, le=1_000_000_000, description="Largest accepted upload, in bytes.")
+        int, Field(ge=1_000, le=1_000_000_000, description="Largest upload to /predict, in bytes.")
     ] = 10_000_000
+    max_bulk_bytes: Annotated[
+        int, Field(ge=1_000, le=1_000_000_000, description="Largest upload to /forecast, which takes many sites.")
+    ] = 50_000_000
     request_seconds: Annotated[
         float, Field(gt=0, le=3_600, description="Seconds after which a request is given up.")
     ] = 30.0

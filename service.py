@@ -6,6 +6,7 @@ worker holds is made when it first needs it; importing this module makes nothing
 """
 
 import logging
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import cache
 from typing import Any, cast
@@ -20,20 +21,26 @@ from auth.passwords import Passwords
 from auth.tokens import Tokens
 from auth.users import UserStore
 from config import load_settings, stopping_the_start
-from edge import answers, pages
+from edge import answers, csv_answers, pages
+from edge.answers import SiteAnswer
 from edge.problems import ProblemMiddleware, answering, handle_errors
+from edge.queries import FORECAST, PREDICT, prefers_csv, read_query
 from edge.uploads import UploadMiddleware
 from first_start import announce, prepare, signing_key
 from models.card import ModelCard
 from models.catalogue import Catalogue, ServedModel
+from models.errors import NonFiniteForecast
 from models.store import Store
+from processing.errors import Problem
 from processing.pipeline import Preparation
-from processing.reading import LoadProfile, read_load_profile
+from processing.reading import LoadProfile, Reader, read_load_profile
+from processing.sites import Site, Sites, read_sites
 
 logger = logging.getLogger("bentoml.lastgang")  # BentoML configures the loggers below its own name
 
 PROBES = ("/livez", "/readyz", "/healthz")
-UPLOADS = ("/predict/", "/forecast/")
+BATCH_SIZES = (1, 32)  # windows that a model is compiled for; half a second and some MB for each at the start
+AT_ONCE = 512  # sites of one request that a model gets at a time; 10 MB of input
 
 with stopping_the_start():
     settings = load_settings()
@@ -42,7 +49,7 @@ with stopping_the_start():
 @cache
 def catalogue() -> Catalogue:
     """Return the models of this worker; `Lastgang.__init__` loads them."""
-    return Catalogue(Store())
+    return Catalogue(Store(), batch_sizes=BATCH_SIZES)
 
 
 @cache
@@ -125,23 +132,56 @@ class Lastgang:
     @answering
     def predict(self, ctx: bentoml.Context) -> Any:
         """Answer with the bare matrix `[[8 numbers in kW]]`, as the clients of the source thesis expect it."""
-        _, _, power = _forecast(ctx)
-        return answers.json_response(power.tolist())
+        query = read_query(ctx.request.query_params.multi_items(), PREDICT)
+        model = catalogue().get(ctx.request.path_params["model"])
+        zone = query.time_zone or model.card.time_zone
+        profile = read_load_profile(ctx.request.state.upload, time_zone=zone, at_least=model.card.window)
+        return answers.json_response(_power(model, [profile]).tolist())
 
     @bentoml.api(route="/forecast/{model}")
     @answering
     def forecast(self, ctx: bentoml.Context) -> Any:
-        """Answer with the same numbers, their time stamps and what they were made from."""
-        return answers.forecast(*_forecast(ctx))
+        """Answer with the same numbers, their time stamps and what they were made from; for one site or many."""
+        query = read_query(ctx.request.query_params.multi_items(), FORECAST)
+        as_csv = prefers_csv(ctx.request.headers.get("accept"))
+        model = catalogue().get(ctx.request.path_params["model"])
+        zone = query.time_zone or model.card.time_zone
+        read = read_sites(ctx.request.state.upload, Reader(zone, model.card.window, query.rules()))
+        if isinstance(read, Sites):
+            forecasts = _forecasts(model, read.sites)
+            if as_csv:
+                return csv_answers.response(model, read.notes, forecasts)
+            return answers.site_forecasts(model, zone, read.notes, forecasts)
+        power = _power(model, [read])[0]
+        if as_csv:
+            return csv_answers.response(model, (), [SiteAnswer(Site("", read), power)])
+        return answers.forecast(model, read, power)
 
 
-def _forecast(ctx: bentoml.Context) -> tuple[ServedModel, LoadProfile, npt.NDArray[np.float64]]:
-    """Go the way from an uploaded CSV to kW; return the model, what it was given, and (1, horizon) kW."""
-    model = catalogue().get(ctx.request.path_params["model"])
+def _power(model: ServedModel, profiles: Sequence[LoadProfile]) -> npt.NDArray[np.float64]:
+    """Go the way from n load profiles to (n, horizon) kW."""
     preparation = _preparation(model.card)
-    profile = read_load_profile(ctx.request.state.upload, time_zone=model.card.time_zone)
-    output = model.runner.predict(preparation.model_input(profile))
-    return model, profile, preparation.power(output)
+    return preparation.power(model.runner.predict(preparation.model_inputs(profiles)))
+
+
+def _forecasts(model: ServedModel, sites: Sequence[Site]) -> list[SiteAnswer]:
+    """Forecast every site that can be, `AT_ONCE` at a time: so much memory, however many there are."""
+    forecasts: list[SiteAnswer] = []
+    for start in range(0, len(sites), AT_ONCE):
+        part = list(sites[start : start + AT_ONCE])
+        try:
+            good = [site.profile for site in part if site.profile is not None]
+            powers = iter(_power(model, good))
+        except NonFiniteForecast as error:
+            bad = {id(good[row]) for row in error.rows}
+            part = [_without_forecast(site, error) if id(site.profile) in bad else site for site in part]
+            powers = iter(_power(model, [site.profile for site in part if site.profile is not None]))
+        forecasts += [SiteAnswer(site, None if site.profile is None else next(powers)) for site in part]
+    return forecasts
+
+
+def _without_forecast(site: Site, error: NonFiniteForecast) -> Site:
+    return Site(site.name, None, (Problem(None, None, "no_finite_forecast", str(error)),), 1)
 
 
 def _preparation(card: ModelCard) -> Preparation:
@@ -162,7 +202,10 @@ for middleware, options in (
     (AuthMiddleware, {"authenticate": authenticate, "open_routes": open_routes}),
     (
         UploadMiddleware,
-        {"prefixes": UPLOADS, "max_bytes": settings.max_body_bytes, "seconds": settings.request_seconds},
+        {
+            "limits": {"/predict/": settings.max_body_bytes, "/forecast/": settings.max_bulk_bytes},
+            "seconds": settings.request_seconds,
+        },
     ),
 ):
     cast("Any", Lastgang).add_asgi_middleware(middleware, **options)

@@ -1,6 +1,8 @@
 """The bodies of good answers; their schemas stand in the OpenAPI document."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -10,9 +12,21 @@ import pandas as pd
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
+from edge.problems import SHOWN
 from models.catalogue import ServedModel
 from processing.pipeline import forecast_times
 from processing.reading import LoadProfile
+from processing.sites import Site
+
+
+class ProblemEntry(BaseModel):
+    """One thing that is wrong with the input."""
+
+    row: int | None = Field(None, description="Row as a spreadsheet counts: the header is row 1.")
+    column: str | None = Field(None, description="Name of the column in the header.")
+    field: str | None = Field(None, description="Name of the form's field or of the query parameter that is meant.")
+    code: str = Field(description="Stable name of the problem, for programs.")
+    message: str = Field(description="What is wrong and what to do, for people.")
 
 
 class Step(BaseModel):
@@ -31,7 +45,33 @@ class Span(BaseModel):
     used: int = Field(description="Newest quarter-hours that the model looked at.")
 
 
-class Forecast(BaseModel):
+class Repair(BaseModel):
+    """One thing that was changed because the request asked for it."""
+
+    code: str = Field(description="The repair, as the parameter `repair` names it.")
+    row: int | None = Field(description="The first row that it concerns; the header is row 1.")
+    column: str | None
+    count: int = Field(description="How many rows it concerns.")
+    message: str
+
+
+class Doubt(BaseModel):
+    """One thing that looked wrong and was passed over because the request asked for it."""
+
+    row: int | None
+    column: str | None
+    code: str = Field(description="The doubt, as the parameter `accept` names it.")
+    message: str
+
+
+class _Read(BaseModel):
+    notes: list[str] = Field(description="What was assumed in reading the file and you should know.")
+    repairs: list[Repair] = Field(description="The first 100 changes that were made on request.")
+    repair_count: int = Field(description="How many changes were made.")
+    accepted: list[Doubt] = Field(description="What looked wrong and was passed over on request.")
+
+
+class Forecast(_Read):
     """The next two hours in quarter-hours."""
 
     model: str
@@ -41,7 +81,36 @@ class Forecast(BaseModel):
     time_zone: str = Field(description="Zone in which stamps without an offset were read.")
     input: Span
     forecast: list[Step]
+
+
+class SiteForecast(_Read):
+    """The forecast of one site of many."""
+
+    site: str
+    input: Span
+    forecast: list[Step]
+
+
+class SiteProblems(BaseModel):
+    """Why there is no forecast for one site of many."""
+
+    site: str
+    problems: list[ProblemEntry] = Field(description="The first 100 problems of the site's rows.")
+    problem_count: int
+
+
+class SiteForecasts(BaseModel):
+    """The forecasts of the sites of one file, in its order. A bad site has its problems in its place."""
+
+    model: str
+    version: str = Field(description="Version of the model in the Bento model store.")
+    unit: str
+    interval_minutes: int
+    time_zone: str
     notes: list[str] = Field(description="What was assumed in reading the file and you should know.")
+    site_count: int
+    refused_count: int = Field(description="How many of the sites have problems instead of a forecast.")
+    sites: list[SiteForecast | SiteProblems]
 
 
 class ModelEntry(BaseModel):
@@ -64,19 +133,75 @@ def json_response(body: Any) -> Response:
     return Response(json.dumps(body, allow_nan=False), media_type="application/json")
 
 
+@dataclass(frozen=True)
+class SiteAnswer:
+    """What there is to say of one site: `power` (horizon,) kW and the profile behind it, or why there is none."""
+
+    site: Site
+    power: npt.NDArray[np.float64] | None
+
+
 def forecast(model: ServedModel, profile: LoadProfile, power: npt.NDArray[np.float64]) -> Response:
-    """Put a forecast `power` (1, horizon) in kW into words."""
-    card = model.card
-    times = np.concatenate([profile.time[[0, -1]], forecast_times(profile, card.horizon)])
-    first, last, *steps = pd.DatetimeIndex(times, tz="UTC").tz_convert(profile.time_zone)
-    answer = Forecast(
-        model=model.name,
-        version=model.version,
-        unit=card.target.unit,
-        interval_minutes=card.interval_minutes,
-        time_zone=profile.time_zone,
-        input=Span(start=first, end=last, rows=len(profile.time), used=card.window),
-        forecast=[Step(time=time, power=kw) for time, kw in zip(steps, power[0].tolist(), strict=True)],
-        notes=list(profile.notes),
+    """Put a forecast `power` (horizon,) in kW into words."""
+    return json_response(_of_model(model, profile.time_zone) | _of_profile(model, profile, power, Clock()))
+
+
+def site_forecasts(model: ServedModel, time_zone: str, notes: Sequence[str], sites: Sequence[SiteAnswer]) -> Response:
+    """Put the forecasts of many sites into words."""
+    clock = Clock()
+    return json_response(
+        _of_model(model, time_zone)
+        | {
+            "notes": list(notes),
+            "site_count": len(sites),
+            "refused_count": sum(one.power is None for one in sites),
+            "sites": [_of_site(model, one, clock) for one in sites],
+        }
     )
-    return Response(answer.model_dump_json(), media_type="application/json")
+
+
+def _of_model(model: ServedModel, time_zone: str) -> dict[str, Any]:
+    return {
+        "model": model.name,
+        "version": model.version,
+        "unit": model.card.target.unit,
+        "interval_minutes": model.card.interval_minutes,
+        "time_zone": time_zone,
+    }
+
+
+def _of_site(model: ServedModel, one: SiteAnswer, clock: "Clock") -> dict[str, Any]:
+    if one.power is None or one.site.profile is None:
+        listed = [asdict(problem) for problem in one.site.problems[:SHOWN]]
+        return {"site": one.site.name, "problems": listed, "problem_count": one.site.problem_count}
+    return {"site": one.site.name} | _of_profile(model, one.site.profile, one.power, clock)
+
+
+def _of_profile(
+    model: ServedModel, profile: LoadProfile, power: npt.NDArray[np.float64], clock: "Clock"
+) -> dict[str, Any]:
+    start, end, *steps = clock.show(profile, model.card.horizon)
+    return {
+        "input": {"start": start, "end": end, "rows": len(profile.time), "used": model.card.window},
+        "forecast": [{"time": time, "power": kw} for time, kw in zip(steps, power.tolist(), strict=True)],
+        "notes": list(profile.notes),
+        "repairs": [asdict(repair) for repair in profile.repairs[:SHOWN]],
+        "repair_count": len(profile.repairs),
+        "accepted": [asdict(doubt) for doubt in profile.accepted],
+    }
+
+
+class Clock:
+    """Writes instants with the offset of a zone; what sites have in common it writes once."""
+
+    def __init__(self) -> None:
+        self._shown: dict[tuple[Any, ...], list[str]] = {}
+
+    def show(self, profile: LoadProfile, horizon: int) -> list[str]:
+        """Return a profile's first and last quarter-hour and the `horizon` that follow, in ISO 8601."""
+        key = (profile.time[0], profile.time[-1], profile.time_zone, horizon)
+        if key not in self._shown:
+            times = np.concatenate([profile.time[[0, -1]], forecast_times(profile, horizon)])
+            local = pd.DatetimeIndex(times, tz="UTC").tz_convert(profile.time_zone)
+            self._shown[key] = [time.isoformat() for time in local]
+        return self._shown[key]

@@ -4,8 +4,11 @@ RequestError
 ├── BodyTooLarge          more bytes than the limit
 ├── BodyTooSlow           the body did not arrive in time
 ├── UnsupportedMediaType  neither a form with a file nor a CSV
-└── MalformedUpload       a form that cannot be read, or without exactly one file
+├── MalformedUpload       a form that cannot be read, or without exactly one file
+└── InvalidQuery          a query string with parameters that cannot be used
 """
+
+from collections.abc import Sequence
 
 
 class RequestError(Exception):
@@ -41,3 +44,11 @@ class UnsupportedMediaType(RequestError):
 
 class MalformedUpload(RequestError):
     """The form cannot be read, or does not hold exactly one file in the field 'file'."""
+
+
+class InvalidQuery(RequestError):
+    """The query string cannot be used; `problems` holds (parameter, code, message) of each reason."""
+
+    def __init__(self, problems: Sequence[tuple[str, str, str]]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(f"{name}: {message}" for name, _, message in self.problems[:10]))

@@ -12,8 +12,10 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, Field
 
 from auth.app import BEARER
-from edge.answers import Forecast
+from edge.answers import Forecast, ProblemEntry, SiteForecasts
 from edge.problems import KINDS, MEDIA_TYPE, TYPE_PREFIX
+from edge.queries import FORECAST, PREDICT
+from processing import plausibility, repairs
 
 DESCRIPTION = """\
 Forecasts of a site's electric power for the next two hours, from its last seven days in quarter-hours.
@@ -25,17 +27,12 @@ Forecasts of a site's electric power for the next two hours, from its last seven
 Every error is a problem document (RFC 9457); for a CSV it lists each problem with row and column.
 """
 _REFERENCE = "#/components/schemas/"
+_SAMPLE_ANSWER = (
+    "site,kind,time,power_kw,row,column,code,message\r\n"
+    "north,forecast,2017-01-01T00:00:00+01:00,26.44,,,,\r\n"
+    "south,problem,,,4,Wert (kW),not_a_number,'abc' is not a number in kW.\r\n"
+)
 _SAMPLE_CSV = "Datum,Wert (kW)\n2016-12-25 00:00:00,27.12\n2016-12-25 00:15:00,26.44\n"
-
-
-class ProblemEntry(BaseModel):
-    """One thing that is wrong with the input."""
-
-    row: int | None = Field(None, description="Row as a spreadsheet counts: the header is row 1.")
-    column: str | None = Field(None, description="Name of the column in the header.")
-    field: str | None = Field(None, description="Name of the form's field, where it is a form.")
-    code: str = Field(description="Stable name of the problem, for programs.")
-    message: str = Field(description="What is wrong and what to do, for people.")
 
 
 class Problem(BaseModel):
@@ -62,14 +59,14 @@ def document(app: FastAPI, models: Sequence[str]) -> dict[str, Any]:
     schemas = spec["components"]["schemas"]
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
-    for cls in (Forecast, Problem):
+    for cls in (Forecast, SiteForecasts, Problem):
         schema = cls.model_json_schema(ref_template=_REFERENCE + "{model}")
         schemas |= schema.pop("$defs", {})
         schemas[cls.__name__] = schema
     spec["tags"] = [{"name": name} for name in ("auth", "forecasts", "models", "probes")]  # the page's order
     spec["paths"] |= {path: {"get": _probe(summary)} for path, summary in _PROBES.items()}
-    spec["paths"]["/predict/{model}"] = {"post": _upload("predict", models, *_PREDICT)}
-    spec["paths"]["/forecast/{model}"] = {"post": _upload("forecast", models, *_FORECAST)}
+    spec["paths"]["/predict/{model}"] = {"post": _upload("predict", models, PREDICT, *_PREDICT)}
+    spec["paths"]["/forecast/{model}"] = {"post": _upload("forecast", models, FORECAST, *_FORECAST)}
     for path, item in spec["paths"].items():
         for operation in item.values():
             _describe_errors(path, operation)
@@ -85,23 +82,61 @@ _PREDICT = (
     "Forecast: the bare numbers",
     "Eight powers in kW, one for each quarter-hour of the next two hours, in a matrix of one row.",
     {
-        "type": "array",
-        "items": {"type": "array", "items": {"type": "number"}},
-        "examples": [[[125.17, 133.36, 130.9, 127.12, 125.39, 134.15, 136.25, 128.19]]],
+        "application/json": {
+            "schema": {
+                "type": "array",
+                "items": {"type": "array", "items": {"type": "number"}},
+                "examples": [[[125.17, 133.36, 130.9, 127.12, 125.39, 134.15, 136.25, 128.19]]],
+            }
+        }
     },
 )
 _FORECAST = (
     "Forecast: with time stamps",
-    "The numbers of `/predict/{model}` with their time stamps, unit, model and version, and the input's span.",
-    {"$ref": _REFERENCE + "Forecast"},
+    (
+        "The numbers of `/predict/{model}` with their time stamps, unit, model and version, and the input's span. "
+        "A file of many sites, with a column that names each row's site or with a column in kW for each site, gets the "
+        "forecasts of all of them; a site with problems has these in its place."
+    ),
+    {
+        "application/json": {
+            "schema": {"oneOf": [{"$ref": _REFERENCE + name} for name in ("Forecast", "SiteForecasts")]}
+        },
+        "text/csv": {"schema": {"type": "string"}, "example": _SAMPLE_ANSWER},
+    },
 )
+_PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "tz": (
+        "IANA name of the time zone of stamps without an offset, and of the site's calendar; by default the model's.",
+        {"type": "string", "example": "Europe/Berlin"},
+    ),
+    "repair": (
+        (
+            "Repairs that may be made, separated by commas; each one that was made is listed in the answer. By "
+            "default a file that needs any is refused."
+        ),
+        {"type": "array", "items": {"type": "string", "enum": list(repairs.CODES)}, "minItems": 1},
+    ),
+    "accept": (
+        "Doubts about the powers that are passed over, separated by commas; each one that was is listed in the answer.",
+        {"type": "array", "items": {"type": "string", "enum": list(plausibility.CODES)}, "minItems": 1},
+    ),
+}
 
 
 def _probe(summary: str) -> dict[str, Any]:
     return {"tags": ["probes"], "summary": summary, "responses": {"200": {"description": "Yes"}}}
 
 
-def _upload(name: str, models: Sequence[str], summary: str, description: str, answer: Any) -> dict[str, Any]:
+def _parameter(name: str) -> dict[str, Any]:
+    description, schema = _PARAMETERS[name]
+    style = {"style": "form", "explode": False} if schema["type"] == "array" else {}
+    return {"name": name, "in": "query", "required": False, "description": description, "schema": schema, **style}
+
+
+def _upload(  # noqa: PLR0913, PLR0917
+    name: str, models: Sequence[str], parameters: Sequence[str], summary: str, description: str, answer: Any
+) -> dict[str, Any]:
     """Describe a POST of a CSV to a model."""
     choice = {"enum": list(models)} if models else {}
     file = {
@@ -116,7 +151,10 @@ def _upload(name: str, models: Sequence[str], summary: str, description: str, an
         "description": description,
         "operationId": name,
         "security": [{BEARER.scheme_name: []}],
-        "parameters": [{"name": "model", "in": "path", "required": True, "schema": {"type": "string", **choice}}],
+        "parameters": [
+            {"name": "model", "in": "path", "required": True, "schema": {"type": "string", **choice}},
+            *map(_parameter, parameters),
+        ],
         "requestBody": {
             "required": True,
             "content": {
@@ -125,7 +163,7 @@ def _upload(name: str, models: Sequence[str], summary: str, description: str, an
             },
         },
         "responses": {
-            "200": {"description": "The forecast", "content": {"application/json": {"schema": answer}}},
+            "200": {"description": "The forecast", "content": answer},
             **{str(status): {} for status in (400, 404, 408, 413, 415, 422, 503, 504)},
         },
     }

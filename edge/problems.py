@@ -23,7 +23,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from auth.errors import InvalidCredentials, InvalidToken, NotAuthenticated, PasswordChecksBusy
-from edge.errors import BodyTooLarge, BodyTooSlow, MalformedUpload, UnsupportedMediaType
+from edge.errors import BodyTooLarge, BodyTooSlow, InvalidQuery, MalformedUpload, UnsupportedMediaType
 from models.errors import ModelUnavailable, NonFiniteForecast, UnknownModel
 from processing.errors import InvalidLoadProfile
 
@@ -56,6 +56,7 @@ KINDS: dict[type[Exception], Kind] = {
     BodyTooSlow: Kind(408, "body-too-slow", "The body came too slowly"),
     BodyTooLarge: Kind(413, "body-too-large", "The body is too large"),
     UnsupportedMediaType: Kind(415, "unsupported-media-type", "The body is of another kind"),
+    InvalidQuery: Kind(422, "invalid-query", "The query parameters cannot be used"),
     InvalidLoadProfile: Kind(422, "invalid-load-profile", "The load profile cannot be used"),
     RequestValidationError: Kind(422, "invalid-request", "The request's fields cannot be used"),
     NonFiniteForecast: Kind(422, "no-finite-forecast", "The load profile gives no finite forecast"),
@@ -123,6 +124,9 @@ def _members(error: Exception) -> dict[str, Any]:
     """Return the members that an error adds to its document: what is wrong, where."""
     if isinstance(error, InvalidLoadProfile):
         listed = [asdict(one) for one in error.problems[:SHOWN]]
+        return {"problems": listed, "problem_count": error.count}
+    if isinstance(error, InvalidQuery):
+        listed = [{"field": name, "code": code, "message": message} for name, code, message in error.problems[:SHOWN]]
         return {"problems": listed, "problem_count": len(error.problems)}
     if isinstance(error, RequestValidationError):
         faults = error.errors()[:SHOWN]

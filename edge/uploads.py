@@ -6,7 +6,7 @@ memory, and lies in `request.state.upload`; BentoML gets an empty JSON object.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import AsyncGenerator, Mapping
 
 from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -25,31 +25,33 @@ class UploadMiddleware:
 
     Args:
         app: the rest of the service.
-        prefixes: the paths under which a POST carries a file, such as '/predict/'.
-        max_bytes: the largest body there.
+        limits: the largest body in bytes for each start of a path, such as '/predict/', where a POST carries a file.
         seconds: the time within which the whole body must arrive.
     """
 
-    def __init__(self, app: ASGIApp, *, prefixes: Collection[str], max_bytes: int, seconds: float) -> None:
+    def __init__(self, app: ASGIApp, *, limits: Mapping[str, int], seconds: float) -> None:
         self.app = app
-        self.prefixes = tuple(prefixes)
-        self.max_bytes = max_bytes
+        self.limits = dict(limits)
         self.seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with its file in `scope["state"]["upload"]`."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
-        elif scope["method"] == "POST" and scope["path"].startswith(self.prefixes):
+        elif scope["method"] == "POST" and (limit := self._limit(scope["path"])) is not None:
             try:
                 async with asyncio.timeout(self.seconds):
-                    upload = await read_file(scope, receive, self.max_bytes)
+                    upload = await read_file(scope, receive, limit)
             except TimeoutError:
                 raise BodyTooSlow(self.seconds) from None
             scope.setdefault("state", {})["upload"] = upload
             await self.app(*_emptied(scope, receive), send)
         else:
             await self.app(scope, _bounded(scope, receive, LARGEST_OTHER), send)
+
+    def _limit(self, path: str) -> int | None:
+        """Return the largest body of a path where a POST carries a file; None for the other paths."""
+        return next((limit for prefix, limit in self.limits.items() if path.startswith(prefix)), None)
 
 
 async def read_file(scope: Scope, receive: Receive, max_bytes: int) -> bytes:

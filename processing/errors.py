@@ -1,12 +1,16 @@
 """What can be wrong with an input, as data.
 
 ProcessingError
-├── InvalidLoadProfile   the CSV is refused; carries every problem found
+├── InvalidLoadProfile   the CSV is refused; carries the problems found
 └── UnknownColumn        a model asks for a column that is not made here
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
+
+T = TypeVar("T")
+KEPT = 1_000  # problems of one kind that get words; the others are counted, so that no file can fill the memory
 
 
 @dataclass(frozen=True)
@@ -23,18 +27,50 @@ class Problem:
     message: str
 
 
+class Problems:
+    """Collects problems: every one counts, the first `KEPT` of each kind are put into words."""
+
+    def __init__(self) -> None:
+        self.kept: list[Problem] = []
+        self.count = 0
+
+    def __bool__(self) -> bool:
+        return self.count > 0
+
+    def add(self, *problems: Problem) -> None:
+        """Add problems that have their words already."""
+        self.kept += problems
+        self.count += len(problems)
+
+    def each(self, places: Sequence[T], problem: Callable[[T], Problem]) -> None:
+        """Add a problem for each of the places, which come in the order of the rows."""
+        self.kept += map(problem, places[:KEPT])
+        self.count += len(places)
+
+    def join(self, other: "Problems") -> None:
+        """Add what another one collected."""
+        self.kept += other.kept
+        self.count += other.count
+
+
 class ProcessingError(Exception):
     """Anything that `processing` refuses."""
 
 
 class InvalidLoadProfile(ProcessingError):
-    """The CSV cannot be used as it is; `problems` holds every reason, in the order of the rows."""
+    """The CSV cannot be used as it is.
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    Attributes:
+        problems: the reasons in the order of the rows; of a kind of which there are many, the first ones.
+        count: how many reasons there are in all.
+    """
+
+    def __init__(self, problems: Iterable[Problem], count: int | None = None) -> None:
         self.problems = tuple(sorted(problems, key=lambda problem: problem.row or 0))
+        self.count = len(self.problems) if count is None else count
         first = self.problems[0]
         where = f"Row {first.row}: " if first.row else ""
-        rest = f" ({len(self.problems) - 1} more)" if len(self.problems) > 1 else ""
+        rest = f" ({self.count - 1} more)" if self.count > 1 else ""
         super().__init__(f"{where}{first.message}{rest}")
 
 

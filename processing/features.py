@@ -5,9 +5,12 @@ shows (local time read as if it were UTC), so that 18:00 is the same phase in su
 The periods are those that the golden figures confirm (year: 365.2425 days); the month is a twelfth of a year.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
+from processing.errors import UnknownColumn
 from processing.reading import LoadProfile
 from processing.stamps import Instants
 
@@ -17,22 +20,38 @@ PERIODS = {"hour": 3_600.0, "day": DAY, "week": 7 * DAY, "month": YEAR / 12, "ye
 COLUMNS = ("power", *(f"{cycle}_{wave}" for cycle in PERIODS for wave in ("sin", "cos")))
 
 
-def calendar(clock: Instants) -> npt.NDArray[np.float64]:
-    """Return sin and cos of each cycle in the order of `PERIODS`.
+def calendar(clock: Instants, cycles: Sequence[str] = tuple(PERIODS)) -> npt.NDArray[np.float64]:
+    """Return sin and cos of each of the c cycles.
 
     Args:
         clock: (n,) datetime64, local time.
+        cycles: names in `PERIODS`.
 
     Returns:
-        (n, 10) float64 in [-1, 1].
+        (n, 2 c) float64 in [-1, 1].
     """
     # The unit is converted before the number is taken: pandas hands out microseconds, NumPy what it was given.
     seconds = clock.astype("datetime64[s]").astype(np.int64).astype(np.float64)
-    phases = 2 * np.pi * seconds[:, None] / np.array(list(PERIODS.values()))
+    phases = 2 * np.pi * seconds[:, None] / np.array([PERIODS[cycle] for cycle in cycles])
     waves: npt.NDArray[np.float64] = np.stack([np.sin(phases), np.cos(phases)], axis=-1)
-    return waves.reshape(len(clock), 2 * len(PERIODS))
+    return waves.reshape(len(clock), 2 * len(cycles))
 
 
 def columns(profile: LoadProfile) -> npt.NDArray[np.float64]:
     """Return the eleven columns named by `COLUMNS`: (n, 11) float64, the power in kW."""
     return np.column_stack([profile.power, calendar(profile.clock)])
+
+
+def named(profile: LoadProfile, names: Sequence[str]) -> npt.NDArray[np.float64]:
+    """Return the named ones of the eleven columns, in the order of the names: (n, c) float64.
+
+    Raises:
+        UnknownColumn: a name is none of the eleven.
+    """
+    for name in names:
+        if name not in COLUMNS:
+            raise UnknownColumn(name, COLUMNS)
+    cycles = [cycle for cycle in PERIODS if any(name.startswith(cycle + "_") for name in names)]
+    made = ["power", *(f"{cycle}_{wave}" for cycle in cycles for wave in ("sin", "cos"))]
+    values = np.column_stack([profile.power, calendar(profile.clock, cycles)])
+    return values[:, [made.index(name) for name in names]]

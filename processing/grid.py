@@ -3,80 +3,149 @@
 Counted in real time, so a local week over a clock change is whole with 668 or 676 wall-clock quarter-hours.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 
-from processing.errors import Problem
+from processing.cells import Positions
+from processing.errors import Problem, Problems
 from processing.stamps import Instants
 
 STEP = np.timedelta64(900, "s")
+ANOTHER = 8  # rows on end that keep another step: no accident of missing rows
 
 
 @dataclass(frozen=True)
 class GridCheck:
     """The time column of n rows, in the order of the file.
 
-    `time` (n,) datetime64[s] UTC, NaT where a stamp could not be read; `written` the stamps as the user wrote
-    them and `rows` their row numbers, for the messages; `column` the column's name.
+    `time` (n,) datetime64[s] UTC, NaT where a stamp could not be read; `written` gives the stamp of one of them as
+    the user wrote it and `rows` their row numbers, for the messages; `column` the column's name. `step` is the
+    step to keep: quarter-hours, or a finer one where it will be averaged.
     """
 
     time: Instants
-    written: list[str]
-    rows: Sequence[int]
+    written: Callable[[int], str]
+    rows: Positions
     column: str
+    step: np.timedelta64 = STEP
 
-    def problems(self) -> list[Problem]:
+    def problems(self) -> Problems:
         """List every break of the grid; rows without a readable stamp are left out."""
+        found = Problems()
+        if self._whole():
+            return found
         known = np.flatnonzero(~np.isnat(self.time))
         steps = np.diff(self.time[known])
-        off_grid = known[self.time[known].astype(np.int64) % 900 != 0]
-        if not off_grid.size and (steps == STEP).all():
-            return []
-        usual = _most_frequent(steps[steps > np.timedelta64(0)])
-        if usual not in (None, STEP):
-            return [self._wrong_step(usual)]
-        return [*self._off_grid(off_grid), *self._order(known), *self._gaps(known)]
+        off_grid = known[self.time[known].astype(np.int64) % self.step.astype(np.int64) != 0]
+        usual = usual_step(self.time)
+        if usual not in (None, self.step):
+            found.add(self._wrong_step(usual))
+        elif mixed := list(self._mixed(known, steps)):
+            found.add(*mixed)
+        else:
+            found.each(off_grid.tolist(), self._off_grid)
+            found.join(self._order(known))
+            found.join(self._gaps(known))
+        return found
+
+    def _whole(self) -> bool:
+        """Tell whether all is well: NaT makes every comparison false."""
+        if not len(self.time):
+            return True
+        steps = self.time[1:] - self.time[:-1]
+        return bool(self.time[0].astype(np.int64) % self.step.astype(np.int64) == 0 and (steps == self.step).all())
 
     def _wrong_step(self, usual: np.timedelta64 | None) -> Problem:
-        minutes = (usual or STEP) / np.timedelta64(60, "s")
-        message = f"The rows are {minutes:g} minutes apart. Send quarter-hours: one row every 15 minutes."
+        step = usual or STEP
+        message = f"The rows are {step / np.timedelta64(60, 's'):g} minutes apart. "
+        if STEP % step == np.timedelta64(0):
+            message += "Send quarter-hours, or let /forecast average the rows to them: repair=average."
+        else:
+            message += "Send quarter-hours: one row every 15 minutes. Longer steps cannot be made shorter."
         return Problem(None, self.column, "wrong_step", message)
 
-    def _off_grid(self, at: np.ndarray[tuple[int], np.dtype[np.intp]]) -> Iterator[Problem]:
-        for row in at.tolist():
-            message = f"{self.written[row]} is not on a full quarter-hour (:00, :15, :30 or :45)."
-            yield Problem(self.rows[row], self.column, "off_grid", message)
+    def _mixed(self, known: Positions, steps: npt.NDArray[np.timedelta64]) -> Iterator[Problem]:
+        """Name the rows from which on the file keeps another step."""
+        for first, last in other_steps(steps, self.step):
+            at, until = known[first], known[last]
+            message = (
+                f"From here to row {self.rows[until]} the rows are {steps[first] / np.timedelta64(60, 's'):g} "
+                f"minutes apart, the others {self.step / np.timedelta64(60, 's'):g}. Send one step throughout."
+            )
+            yield Problem(int(self.rows[at]), self.column, "mixed_step", message)
 
-    def _order(self, known: np.ndarray[tuple[int], np.dtype[np.intp]]) -> Iterator[Problem]:
+    def _off_grid(self, at: int) -> Problem:
+        what = "a full quarter-hour (:00, :15, :30 or :45)" if self.step == STEP else f"the step of {self.step}"
+        return Problem(int(self.rows[at]), self.column, "off_grid", f"{self.written(at)} is not on {what}.")
+
+    def _order(self, known: Positions) -> Problems:
         """Name the rows whose time was there before, or that come after a later one."""
-        first_row: dict[int, int] = {}
-        latest = -1
-        for at, second in zip(known.tolist(), self.time[known].astype(np.int64).tolist(), strict=True):
-            if second in first_row:
-                message = f"{self.written[at]} was already given in row {first_row[second]}. Keep one of them."
-                yield Problem(self.rows[at], self.column, "duplicate", message)
-            elif second < latest:
-                message = f"{self.written[at]} comes after a later time. Sort the rows by time."
-                yield Problem(self.rows[at], self.column, "unsorted", message)
-            first_row.setdefault(second, self.rows[at])
-            latest = max(latest, second)
+        found = Problems()
+        again, late, first_at = order(self.time[known])
+        before = {int(known[at]): int(self.rows[known[first]]) for at, first in zip(again, first_at, strict=True)}
+        found.each(known[again].tolist(), lambda at: self._duplicate(at, before[at]))
+        found.each(known[late].tolist(), self._unsorted)
+        return found
 
-    def _gaps(self, known: np.ndarray[tuple[int], np.dtype[np.intp]]) -> Iterator[Problem]:
-        """Name the rows before which quarter-hours are missing, by time, not by their order in the file."""
+    def _duplicate(self, at: int, first: int) -> Problem:
+        message = f"{self.written(at)} was already given in row {first}. Keep one of them."
+        return Problem(int(self.rows[at]), self.column, "duplicate", message)
+
+    def _unsorted(self, at: int) -> Problem:
+        message = f"{self.written(at)} comes after a later time. Sort the rows by time."
+        return Problem(int(self.rows[at]), self.column, "unsorted", message)
+
+    def _gaps(self, known: Positions) -> Problems:
+        """Name the rows before which rows are missing, by time, not by their order in the file."""
+        found = Problems()
         times, first = np.unique(self.time[known], return_index=True)
+        later = np.flatnonzero(np.diff(times) > self.step) + 1
+        missing = (times[later] - times[later - 1]) // self.step - 1
+        before, after = known[first[later - 1]], known[first[later]]
+        # Unreadable stamps in between have a problem of their own, which may be all that is wrong.
         unreadable = np.cumsum(np.isnat(self.time))
-        for later in np.flatnonzero(np.diff(times) > STEP) + 1:
-            before, at = known[first[later - 1]], known[first[later]]
-            missing = int((times[later] - times[later - 1]) // STEP) - 1
-            # Unreadable stamps in between have a problem of their own, which may be all that is wrong.
-            if missing > abs(int(unreadable[at] - unreadable[before])):
-                what = "quarter-hour is" if missing == 1 else "quarter-hours are"
-                message = f"{missing} {what} missing between {self.written[before]} and {self.written[at]}."
-                yield Problem(self.rows[at], self.column, "gap", message)
+        real = np.flatnonzero(missing > np.abs(unreadable[after] - unreadable[before]))
+        found.each(real.tolist(), lambda at: self._gap(int(missing[at]), int(before[at]), int(after[at])))
+        return found
+
+    def _gap(self, missing: int, before: int, after: int) -> Problem:
+        unit = "quarter-hour" if self.step == STEP else "row"
+        what = f"{unit} is" if missing == 1 else f"{unit}s are"
+        message = f"{missing} {what} missing between {self.written(before)} and {self.written(after)}."
+        return Problem(int(self.rows[after]), self.column, "gap", message)
 
 
-def _most_frequent(steps: np.ndarray[tuple[int], np.dtype[np.timedelta64]]) -> np.timedelta64 | None:
-    values, counts = np.unique(steps, return_counts=True)
+def order(time: Instants) -> tuple[Positions, Positions, Positions]:
+    """Find the rows that are out of order.
+
+    Args:
+        time: (n,) datetime64[s], all known.
+
+    Returns:
+        The rows whose time an earlier row has, the other rows that come after a later time, and, for each of the
+        first ones, the row that had its time before.
+    """
+    values, first, inverse = np.unique(time, return_index=True, return_inverse=True)
+    first_at = first[inverse] if len(values) else inverse
+    again = first_at < np.arange(len(time))
+    latest = np.maximum.accumulate(time.astype(np.int64)) if len(time) else time.astype(np.int64)
+    late = ~again & (time.astype(np.int64) < latest)
+    return np.flatnonzero(again), np.flatnonzero(late), first_at[again]
+
+
+def other_steps(steps: npt.NDArray[np.timedelta64], step: np.timedelta64) -> list[tuple[int, int]]:
+    """Return the runs (first, last + 1) of `ANOTHER` and more equal distances that are not the step."""
+    edges = np.concatenate([[0], np.flatnonzero(steps[1:] != steps[:-1]) + 1, [len(steps)]]).tolist()
+    long = [(first, last) for first, last in pairwise(edges) if last - first >= ANOTHER]
+    return [(first, last) for first, last in long if steps[first] != step and steps[first] > np.timedelta64(0)]
+
+
+def usual_step(time: Instants) -> np.timedelta64 | None:
+    """Return the most frequent distance of neighbours in the file, or None where no row follows another."""
+    steps = np.diff(time[~np.isnat(time)])
+    values, counts = np.unique(steps[steps > np.timedelta64(0)], return_counts=True)
     return values[counts.argmax()] if values.size else None

@@ -29,8 +29,26 @@ class Preparation:
 
     def model_input(self, profile: LoadProfile) -> npt.NDArray[np.float32]:
         """Return the newest window of `profile`: (1, window, c) float32, normalised."""
-        columns = windowing.select(features.columns(_newest(profile, self.window)), self.columns)
+        columns = features.named(_newest(profile, self.window), self.columns)
         return windowing.last_window(scaling.normalise(columns, self.mean, self.std), self.window)
+
+    def model_inputs(self, profiles: Sequence[LoadProfile]) -> npt.NDArray[np.float32]:
+        """Return the newest window of each of n profiles: (n, window, c) float32, normalised.
+
+        Profiles that share their clock, as the sites of one file do, share their calendar columns.
+        """
+        inputs = np.empty((len(profiles), self.window, len(self.columns)), np.float32)
+        power = list(self.columns).index("power")
+        before: LoadProfile | None = None
+        for at, profile in enumerate(profiles):
+            if before is None or before.clock is not profile.clock:
+                inputs[at] = self.model_input(profile)[0]
+            else:
+                inputs[at] = inputs[at - 1]
+                newest = profile.power[-self.window :]
+                inputs[at, :, power] = scaling.normalise(newest, self.mean[power], self.std[power])
+            before = profile
+        return inputs
 
     def power(self, model_output: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
         """Return a model's output (b, horizon) in kW, float64."""

@@ -5,30 +5,111 @@ not: whether `1.234` is one or a thousand cannot be told, so a file that mixes t
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from processing.errors import Problem
+from processing.cells import Cells, Positions
+from processing.errors import Problem, Problems
+
+Mask = npt.NDArray[np.bool_]
 
 LARGEST = 1e9  # kW; a third of the world's mean electric power: whatever is above is no site
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _PLAIN = frozenset("0123456789.-+eE")
+_WIDEST = 17  # characters of a plain number: sign, 15 digits, mark
+_EXACT = 15  # digits of an integer that float64 holds, whatever they are
+_TENS = 10.0 ** np.arange(_EXACT + 1)
+_CHUNK = 65_536  # rows that are read at a time: enough to be quick, few enough to need little memory
 _NOT_FINITE = frozenset({"inf", "+inf", "-inf", "infinity", "+infinity", "-infinity"})
 
 
+@dataclass(frozen=True)
+class Numbers:
+    """What n cells say at first sight.
+
+    `power` (n,) float64, NaN where a cell is not plainly a number; `points` and `commas` whether there are any.
+    """
+
+    power: npt.NDArray[np.float64]
+    points: Mask
+    commas: Mask
+
+    def take(self, rows: slice | npt.NDArray[np.int64]) -> "Numbers":
+        """Return some rows."""
+        return Numbers(self.power[rows], self.points[rows], self.commas[rows])
+
+
+def read_cells(cells: Cells) -> Numbers:
+    """Read the plain ones of n cells: a sign, up to 15 digits, a decimal point or comma."""
+    parts = [_parse(cells.take(slice(at, at + _CHUNK))) for at in range(0, max(len(cells), 1), _CHUNK)]
+    if len(parts) == 1:
+        return parts[0]
+    power, points, commas = zip(*((part.power, part.points, part.commas) for part in parts), strict=True)
+    return Numbers(np.concatenate(power), np.concatenate(points), np.concatenate(commas))
+
+
+def _parse(cells: Cells) -> Numbers:
+    """Read cells as whole arrays.
+
+    The digits make an integer below 10^15 and the point a power of ten up to 10^15: both are exact as float64, so
+    their quotient is the float64 nearest to the number that is written.
+    """
+    length = cells.end - cells.start
+    width = int(min(length.max(initial=1), _WIDEST))
+    codes = cells.places(width)
+    inside = np.arange(width)[:, None] < length
+    value = codes - np.uint8(ord("0"))  # above 9 where there is no digit
+    digit = (value < 10) & inside  # noqa: PLR2004
+    comma = (codes == ord(",")) & inside
+    mark = ((codes == ord(".")) & inside) | comma
+    negative = codes[0] == ord("-")
+    signed = (negative | (codes[0] == ord("+"))) & (length > 0)
+    digits = np.zeros(len(cells), np.int64)
+    power = np.zeros(len(cells))
+    for at in range(width):
+        is_digit = digit[at]
+        power = np.where(is_digit, power * 10 + value[at], power)
+        digits += is_digit
+    marks = mark.sum(axis=0, dtype=np.int64)
+    behind = np.where(marks > 0, length - 1 - mark.argmax(axis=0), 0)  # digits behind the mark
+    power /= _TENS[np.minimum(behind, _EXACT)]
+    np.negative(power, out=power, where=negative)
+    commas = comma.any(axis=0)
+    plain = (digits + marks + signed == length) & (digits > 0) & (digits <= _EXACT) & (marks <= 1)
+    plain &= np.abs(power) <= LARGEST
+    if not plain.all():
+        power[~plain] = np.nan
+    return Numbers(power, (marks > 0) & ~commas, commas)
+
+
 def read_powers(
-    cells: Sequence[str], rows: Sequence[int], column: str
-) -> tuple[npt.NDArray[np.float64], list[Problem]]:
+    cells: Cells, numbers: Numbers, rows: Positions, column: str
+) -> tuple[npt.NDArray[np.float64], Problems]:
     """Read n cells as kW.
+
+    Args:
+        cells: the cells.
+        numbers: what `read_cells` made of them.
+        rows: their row numbers.
+        column: the column's name.
 
     Returns:
         (n,) float64 in kW, NaN where a cell is refused, and one problem for each refused cell.
     """
+    mixed = bool(numbers.commas.any() and numbers.points.any())
+    if not mixed and not np.isnan(numbers.power).any():
+        return numbers.power, Problems()
+    return _read_texts(cells.texts(), rows, column)
+
+
+def _read_texts(cells: Sequence[str], rows: Positions, column: str) -> tuple[npt.NDArray[np.float64], Problems]:
     comma = any("," in cell for cell in cells)
-    marked = [cell.replace(",", ".") for cell in cells] if comma else cells
+    marked = [cell.replace(",", ".") for cell in cells] if comma else list(cells)
     mixed = comma and any("." in cell for cell in cells)
+    problems = Problems()
     if not mixed and _PLAIN.issuperset("".join(marked)):
         try:
             power = np.array(marked, dtype=np.float64)
@@ -36,18 +117,12 @@ def read_powers(
             pass
         else:
             if (np.abs(power) <= LARGEST).all():
-                return power, []
-    problems = list(_problems(cells, rows, column, comma=comma))
-    refused = {problem.row for problem in problems}
-    values = [np.nan if row in refused else float(cell) for row, cell in zip(rows, marked, strict=True)]
-    return np.array(values, dtype=np.float64), problems
-
-
-def _problems(cells: Sequence[str], rows: Sequence[int], column: str, *, comma: bool) -> Iterator[Problem]:
-    for cell, row in zip(cells, rows, strict=True):
-        fault = _fault(cell, comma=comma)
-        if fault:
-            yield Problem(row, column, *fault)
+                return power, problems
+    refused = [at for at, cell in enumerate(cells) if _fault(cell, comma=comma)]
+    problems.each(refused, lambda at: Problem(int(rows[at]), column, *(_fault(cells[at], comma=comma) or ("", ""))))
+    for at in refused:
+        marked[at] = "nan"
+    return np.array(marked, dtype=np.float64), problems
 
 
 def _fault(cell: str, *, comma: bool) -> tuple[str, str] | None:

@@ -1,7 +1,7 @@
 """Bytes of a CSV to a load profile: time and power of an unbroken run of quarter-hours.
 
 Nothing is guessed and nothing is dropped: what does not fit is refused, with every problem listed by row,
-column, code and message.
+column, code and message. What the user asks for (`Rules.repair`) is mended, and the profile says what was.
 """
 
 from dataclasses import dataclass
@@ -9,13 +9,28 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from processing.errors import InvalidLoadProfile, Problem
-from processing.grid import GridCheck
+from processing.errors import InvalidLoadProfile, Problem, Problems
+from processing.grid import STEP, GridCheck
+from processing.plausibility import PowerCheck, judge
 from processing.powers import read_powers
-from processing.stamps import Instants, Stamps, read_stamps
+from processing.repairs import Repair, Series, Workshop
+from processing.stamps import Instants, Stamps, Written, on_the_clock, read_stamps
 from processing.table import Table, read_table
 
 WEEK = 672  # quarter-hours
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the user allows and the model knows.
+
+    `repair` names repairs (`repairs.CODES`) and `accept` doubts that are to be passed over (`plausibility.CODES`);
+    `known` is the range of mean powers in kW that the model knows, None if it takes any.
+    """
+
+    repair: frozenset[str] = frozenset()
+    accept: frozenset[str] = frozenset()
+    known: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -25,7 +40,8 @@ class LoadProfile:
     `time` (n,) datetime64[s], UTC: the instants, exactly 15 minutes apart.
     `clock` (n,) datetime64[s]: the same as a clock in `time_zone` shows them (the calendar features use it).
     `power` (n,) float64, kW, finite.
-    `notes`: what was assumed in reading and the user should know.
+    `notes`: what was assumed in reading and the user should know; `repairs`: what was changed on request;
+    `accepted`: the doubts that the user passed over.
     """
 
     time: Instants
@@ -33,45 +49,137 @@ class LoadProfile:
     power: npt.NDArray[np.float64]
     time_zone: str
     notes: tuple[str, ...] = ()
+    repairs: tuple[Repair, ...] = ()
+    accepted: tuple[Problem, ...] = ()
 
 
-def read_load_profile(body: bytes, *, time_zone: str, at_least: int = WEEK) -> LoadProfile:
+def read_load_profile(body: bytes, *, time_zone: str, at_least: int = WEEK, rules: Rules | None = None) -> LoadProfile:
     """Read a CSV with a time column and a power column in kW.
 
     Args:
         body: the file's bytes.
         time_zone: IANA name of the zone of stamps without an offset, and of the profile's clock.
-        at_least: the fewest rows to accept.
+        at_least: the fewest rows to accept; the newest so many are looked at for what no site draws.
+        rules: what to repair and to accept; by default nothing.
 
     Raises:
         InvalidLoadProfile: with every problem found, in the order of the rows.
     """
-    table = read_table(body)
-    faulty = {problem.row for problem in table.problems}
-    stamps = read_stamps(table.stamps, time_zone)
-    power, problems = read_powers(table.powers, table.rows, table.power_name)
-    problems += _stamp_problems(table, stamps, time_zone)
-    problems = [problem for problem in problems if problem.row not in faulty] + table.problems
-    problems += GridCheck(stamps.time, table.stamps, table.rows, table.time_name).problems()
-    if len(table.rows) < at_least:
-        message = f"The file has {len(table.rows)} rows; at least {at_least} quarter-hours are needed."
-        problems.append(Problem(None, None, "too_short", message))
-    if problems:
-        raise InvalidLoadProfile(problems)
-    return LoadProfile(stamps.time, stamps.clock, power, time_zone, table.notes)
+    return Reader(time_zone, at_least, rules or Rules()).read(read_table(body))
 
 
-def _stamp_problems(table: Table, stamps: Stamps, time_zone: str) -> list[Problem]:
-    problems = []
-    for at in np.flatnonzero(stamps.unreadable).tolist():
-        cell = table.stamps[at]
+class Reader:
+    """Makes load profiles of tables, one after the other; sites with the same stamps share their times."""
+
+    def __init__(self, time_zone: str, at_least: int, rules: Rules) -> None:
+        self.time_zone = time_zone
+        self.at_least = at_least
+        self.rules = rules
+        self._last: tuple[Written, Stamps] | None = None
+
+    def read(self, table: Table) -> LoadProfile:
+        """Make a load profile of a table.
+
+        Raises:
+            InvalidLoadProfile: with every problem found, in the order of the rows.
+        """
+        stamps = self._stamps(table.written)
+        power, of_power = read_powers(table.powers, table.numbers, table.rows, table.power_name)
+        problems = Problems()
+        problems.join(table.problems)
+        problems.join(_without_faulty(of_power, table))
+        problems.join(_stamp_problems(table, stamps, self.time_zone))
+        if table.energy and "kwh" not in self.rules.repair:
+            problems.add(_energy(table))
+        series = Series(stamps.time, power, table.rows, np.arange(len(power)), stamps.doubled)
+        repairs: tuple[Repair, ...] = ()
+        if self.rules.repair:
+            workshop = self._mended(series, table, stamps)
+            series, repairs = workshop.series, tuple(workshop.repairs)
+            problems.add(*workshop.problems)
+        problems.join(
+            GridCheck(
+                time=series.time,
+                written=lambda at: table.stamps.text(int(series.place[at])),
+                rows=series.rows,
+                column=table.time_name,
+                step=series.step,
+            ).problems()
+        )
+        if len(series.time) < self.at_least and not (series.step != STEP and problems):
+            message = f"The file has {len(series.time)} rows; at least {self.at_least} quarter-hours are needed."
+            problems.add(Problem(None, None, "too_short", message))
+        accepted: list[Problem] = []
+        if not problems and len(series.power) >= WEEK:
+            window = slice(-max(self.at_least, WEEK), None)
+            check = PowerCheck(series.power[window], series.rows[window], table.power_name, self.rules.known)
+            doubts, accepted = judge(check, self.rules.accept)
+            problems.add(*doubts)
+        if problems:
+            raise InvalidLoadProfile(problems.kept, problems.count)
+        clock = on_the_clock(series.time, self.time_zone) if repairs else stamps.clock
+        return LoadProfile(series.time, clock, series.power, self.time_zone, table.notes, repairs, tuple(accepted))
+
+    def _stamps(self, written: Written) -> Stamps:
+        if self._last is not None:
+            before, stamps = self._last
+            same = before is written or (
+                written.offset is None and before.offset is None and np.array_equal(before.clock, written.clock)
+            )
+            if same:
+                return stamps
+        stamps = read_stamps(written, self.time_zone)
+        self._last = written, stamps
+        return stamps
+
+    def _mended(self, series: Series, table: Table, stamps: Stamps) -> Workshop:
+        """Mend what can be mended; unreadable rows, which are problems already, are left out."""
+        unknown = np.isnat(stamps.time)
+        if unknown.any():
+            series = series.take(np.flatnonzero(~unknown))
+        workshop = Workshop(series, self.rules.repair, (table.time_name, table.power_name))
+        workshop.mend(energy=table.energy and "kwh" in self.rules.repair)
+        return workshop
+
+
+def _without_faulty(problems: Problems, table: Table) -> Problems:
+    """Leave out the rows that have a problem as a whole."""
+    if not problems or not table.faulty.any():
+        return problems
+    faulty = set(table.rows[table.faulty].tolist())
+    rest = Problems()
+    rest.add(*(problem for problem in problems.kept if problem.row not in faulty))
+    # A faulty row is always a missing power: what was counted beyond the kept ones loses at most these.
+    rest.count = max(len(rest.kept), problems.count - len(faulty))
+    return rest
+
+
+def _energy(table: Table) -> Problem:
+    message = (
+        "The column is energy (kWh), and power (kW) is needed. Convert it (a quarter-hour's kWh times 4 are its mean "
+        "kW), or ask /forecast for it: repair=kwh."
+    )
+    return Problem(None, table.power_name, "energy_unit", message)
+
+
+def _stamp_problems(table: Table, stamps: Stamps, time_zone: str) -> Problems:
+    problems = Problems()
+
+    def unreadable(at: int) -> Problem:
+        cell = table.stamps.text(at)
         shown = repr(cell if len(cell) <= 40 else cell[:37] + "...")  # noqa: PLR2004
         message = (
             f"{shown} is not a time stamp in the layout of this file. Write all of them like "
             "'2021-06-02 00:15:00' or all like '02.06.2021 00:15'."
         )
-        problems.append(Problem(table.rows[at], table.time_name, "bad_time", message))
-    for at in np.flatnonzero(stamps.nonexistent).tolist():
-        message = f"{table.stamps[at]} does not exist in {time_zone}: the clock is put forward over it."
-        problems.append(Problem(table.rows[at], table.time_name, "nonexistent_time", message))
+        return Problem(int(table.rows[at]), table.time_name, "bad_time", message)
+
+    def nonexistent(at: int) -> Problem:
+        message = f"{table.stamps.text(at)} does not exist in {time_zone}: the clock is put forward over it."
+        return Problem(int(table.rows[at]), table.time_name, "nonexistent_time", message)
+
+    if stamps.unreadable.any():
+        problems.each(np.flatnonzero(stamps.unreadable & ~table.faulty).tolist(), unreadable)
+    if stamps.nonexistent.any():
+        problems.each(np.flatnonzero(stamps.nonexistent).tolist(), nonexistent)
     return problems

@@ -7,8 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 PROJECT = Path(__file__).resolve().parent.parent
+# A shared machine pauses a process for longer than hypothesis allows an example; no property here is about time.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
+
 GOLDEN = PROJECT.parent / "shared" / "golden"
 
 

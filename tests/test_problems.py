@@ -28,6 +28,7 @@ EXAMPLES = [
     (edge_errors.BodyTooSlow(3), 408, "3 seconds"),
     (edge_errors.BodyTooLarge(9), 413, "9 bytes"),
     (edge_errors.UnsupportedMediaType("image/png"), 415, "image/png"),
+    (edge_errors.InvalidQuery([("tz", "unknown_zone", "No zone.")]), 422, "tz: No zone."),
     (InvalidLoadProfile([Problem(2, "Datum", "gap", "A gap.")]), 422, "Row 2: A gap."),
     (RequestValidationError([FAULT]), 422, "username: Field required"),
     (model_errors.NonFiniteForecast("gru", [0]), 422, "not finite"),

@@ -96,7 +96,7 @@ def test_a_unit_that_is_not_named_is_noted() -> None:
 HEADERS = {
     "no such names": ("a,b", (1, None, "bad_header")),
     "only a time": ("Datum,b", (1, None, "bad_header")),
-    "energy": ("Datum,Verbrauch (kWh)", (1, "Verbrauch (kWh)", "bad_unit")),
+    "energy": ("Datum,Verbrauch (kWh)", (None, "Verbrauch (kWh)", "energy_unit")),
     "watts": ("Datum,Leistung [W]", (1, "Leistung [W]", "bad_unit")),
     "two powers": ("Datum,Wert (kW),Leistung (kW)", (1, "Leistung (kW)", "doubled_column")),
     "two times": ("Datum,Zeit,Wert (kW)", (1, "Zeit", "doubled_column")),
@@ -107,7 +107,7 @@ HEADERS = {
 @pytest.mark.parametrize("header, problem", HEADERS.values(), ids=HEADERS)
 def test_bad_headers(header: str, problem: tuple[int, str | None, str]) -> None:
     """A header that does not name one time and one power in kW is refused."""
-    assert problems(csv_file(["1,2,3"], header)) == [problem]
+    assert problems(csv_file(["2021-06-02 00:00:00,1"], header)) == [problem]
 
 
 CELLS = {

@@ -54,7 +54,7 @@ def send(
     sent = {"content-type": media_type} if media_type is not None else {}
     raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in {**sent, **headers}.items()]
     scope = {"type": "http", "method": "POST", "path": path, "headers": raw}
-    middleware = UploadMiddleware(app, prefixes=["/predict/"], max_bytes=LIMIT, seconds=5)
+    middleware = UploadMiddleware(app, limits={"/predict/": LIMIT}, seconds=5)
     asyncio.run(middleware(scope, lambda: anext(stream), nothing))
     return arrived
 
@@ -144,7 +144,7 @@ def _waiting(message: Message | None) -> None:
     async def nothing(_: Message) -> None: ...
 
     scope = {"type": "http", "method": "POST", "path": "/predict/gru", "headers": [(b"content-type", b"text/csv")]}
-    asyncio.run(UploadMiddleware(app, prefixes=["/predict/"], max_bytes=9, seconds=0.01)(scope, receive, nothing))
+    asyncio.run(UploadMiddleware(app, limits={"/predict/": 9}, seconds=0.01)(scope, receive, nothing))
 
 
 def test_a_body_that_does_not_come_is_given_up() -> None:

@@ -1,0 +1,158 @@
+"""The header of a CSV to what its columns are: time, powers, site.
+
+A column is known by its words; case, spaces and the kind of brackets do not count. Of a power the unit is read:
+kW, or kWh for the energy of each interval. Three layouts are told apart by the header alone:
+
+one site    a time and one column with a known word for power
+long        besides these a column that names the site of each row
+wide        a time and two or more columns whose names end in the unit kW or kWh: a column for each site
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from processing.errors import InvalidLoadProfile, Problem
+from processing.sheet import shown
+
+TIME_NAMES = frozenset(
+    {"datum", "date", "datetime", "dateandtime", "timestamp", "time", "zeit", "zeitstempel", "zeitpunkt"}
+    | {"datumuhrzeit", "datumundzeit", "datumunduhrzeit", "datumzeit"}
+)
+POWER_NAMES = frozenset(
+    {"wert", "value", "power", "powerconsumption", "activepower", "consumption", "load", "demand"}
+    | {"leistung", "wirkleistung", "last", "lastgang", "verbrauch"}
+)
+ENERGY_NAMES = POWER_NAMES | {"energy", "activeenergy", "energie", "arbeit", "wirkarbeit", "energieverbrauch"}
+# A bare `id` is not among them: in many exports it numbers the rows.
+SITE_NAMES = frozenset(
+    {"site", "siteid", "sitename", "standort", "standortid", "location", "locationid", "building", "gebäude"}
+    | {"meter", "meterid", "metername", "meternumber", "zähler", "zaehler", "zählernummer", "zaehlernummer"}
+    | {"zählpunkt", "zaehlpunkt", "zählpunktbezeichnung", "zaehlpunktbezeichnung", "meteringpoint", "mpan", "nmi"}
+    | {"malo", "maloid", "marktlokation", "melo", "meloid", "messlokation"}
+)
+_BRACKETS = re.compile(r"^(.*?)\s*[(\[]([^)\]]*)[)\]]$")
+_BARE_UNIT = re.compile(r"^(.*?)(?:[\s_]|in)*(kwh?)$", re.IGNORECASE)
+
+Kind = Literal["time", "site", "power", "power?", "energy", "unit", ""]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Where the columns stand.
+
+    `powers` has one place, or one for each site of a wide file; `energy` those of them in kWh; `site` is the
+    place of the column with the sites' names, or None.
+    """
+
+    time: int
+    powers: tuple[int, ...]
+    energy: frozenset[int]
+    site: int | None
+    notes: tuple[str, ...]
+
+
+def is_header(names: list[str]) -> bool:
+    """Tell whether the names hold a time and something that could be a power."""
+    kinds = [_kind(name) for name in names]
+    return "time" in kinds and (any(kind not in {"time", "site", ""} for kind in kinds) or len(_in_kw(names)) > 1)
+
+
+def one_site(header: list[str], row: int) -> Columns:
+    """Return the columns of a file with one site.
+
+    Raises:
+        InvalidLoadProfile: there is not exactly one time and one power.
+    """
+    kinds = [_kind(name) for name in header]
+    times = [at for at, kind in enumerate(kinds) if kind == "time"]
+    powers = [at for at, kind in enumerate(kinds) if kind in {"power", "power?"}]
+    energies = [at for at, kind in enumerate(kinds) if kind == "energy"]
+    found = powers or energies
+    problems = [
+        Problem(row, header[at], "bad_unit", f"The column {shown(header[at])} is not in kW. Convert it to kW.")
+        for at, kind in enumerate(kinds)
+        if kind == "unit" and not found
+    ]
+    problems += _doubled(header, row, "time", times) + _doubled(header, row, "power", found)
+    if not found and not problems:
+        message = "No column has a known word for power. Send a file of one site here; many go to /forecast."
+        problems.append(Problem(row, None, "bad_header", message))
+    if problems:
+        raise InvalidLoadProfile(problems)
+    sites = [at for at, kind in enumerate(kinds) if kind == "site"]
+    notes = (f"Column {header[found[0]]!r} names no unit: taken as kW.",) if kinds[found[0]] == "power?" else ()
+    energy = frozenset(found) if not powers else frozenset[int]()
+    return Columns(times[0], (found[0],), energy, sites[0] if sites else None, notes)
+
+
+def many_sites(header: list[str], row: int) -> Columns | None:
+    """Return the columns of a long or wide file, or None where the header is that of one site.
+
+    Raises:
+        InvalidLoadProfile: the header allows more than one reading.
+    """
+    kinds = [_kind(name) for name in header]
+    sites = [at for at, kind in enumerate(kinds) if kind == "site"]
+    if sites:
+        if doubled := _doubled(header, row, "site", sites):
+            raise InvalidLoadProfile(doubled)
+        return one_site(header, row)
+    powers = _in_kw(header)
+    if len(powers) < 2:  # noqa: PLR2004
+        return None
+    times = [at for at, kind in enumerate(kinds) if kind == "time"]
+    problems = _doubled(header, row, "time", times)
+    seen: set[str] = set()
+    for at in powers:
+        name = site_name(header[at])
+        if name in seen or not name:
+            message = f"The column {shown(header[at])} names no site, or one that another column names, too."
+            problems.append(Problem(row, header[at], "doubled_column", message))
+        seen.add(name)
+    if problems:
+        raise InvalidLoadProfile(problems)
+    energy = frozenset(at for at in powers if _unit(header[at])[1] == "kwh")
+    others = [name for at, name in enumerate(header) if at not in powers and at not in times]
+    notes = tuple(f"Column {name!r} is not read: it does not end in the unit kW." for name in others)
+    return Columns(times[0], tuple(powers), energy, None, notes)
+
+
+def site_name(name: str) -> str:
+    """Return the site that a column of a wide file is named for: its name without the unit."""
+    return _unit(name)[0]
+
+
+def _in_kw(header: list[str]) -> list[int]:
+    """Return the columns whose names end in kW or kWh."""
+    return [at for at, name in enumerate(header) if _unit(name)[1] in {"kw", "kwh"} and _kind(name) != "time"]
+
+
+def _unit(name: str) -> tuple[str, str]:
+    """Split a column's name into words and unit, which is '' where none is named."""
+    match = _BRACKETS.match(name) or _BARE_UNIT.match(name)
+    return (match[1].strip(), match[2].strip().casefold()) if match else (name, "")
+
+
+def _kind(name: str) -> Kind:
+    """Say what a header names: 'power' is in kW, 'power?' has no unit, 'unit' has another one."""
+    words, unit = _unit(name)
+    base = re.sub(r"[\s_\-/\"]+", "", words).casefold()
+    if not unit:
+        if base in TIME_NAMES:
+            return "time"
+        if base in SITE_NAMES:
+            return "site"
+        return "power?" if base in POWER_NAMES else ""
+    if unit == "kwh":
+        return "energy" if base in ENERGY_NAMES else ""
+    if base not in POWER_NAMES:
+        return ""
+    return "power" if unit == "kw" else "unit"
+
+
+def _doubled(header: list[str], row: int, what: str, found: list[int]) -> list[Problem]:
+    return [
+        Problem(row, header[at], "doubled_column", f"The column {shown(header[at])} is a second {what} column.")
+        for at in found[1:]
+    ]

@@ -1,0 +1,79 @@
+"""The query string: what it may ask for, and that nothing in it is passed over."""
+
+import pytest
+
+from edge.errors import InvalidQuery
+from edge.queries import FORECAST, PREDICT, Query, prefers_csv, read_query
+
+GOOD = [
+    ([], Query()),
+    ([("tz", "Australia/Lord_Howe")], Query(time_zone="Australia/Lord_Howe")),
+    ([("repair", "sort")], Query(repair=frozenset({"sort"}))),
+    (
+        [("repair", "gaps,kwh"), ("accept", "negative")],
+        Query(repair=frozenset({"gaps", "kwh"}), accept=frozenset({"negative"})),
+    ),
+]
+
+
+@pytest.mark.parametrize("given, query", GOOD)
+def test_what_may_be_asked(given: list[tuple[str, str]], query: Query) -> None:
+    """Zones are IANA names, repairs and acceptances lists of known codes."""
+    assert read_query(given, FORECAST) == query
+
+
+BAD = [
+    ([("tz", "Mars/Olympus")], FORECAST, ["unknown_zone"]),
+    ([("tz", "")], FORECAST, ["unknown_zone"]),
+    ([("tz", "../../etc/passwd")], FORECAST, ["unknown_zone"]),
+    ([("tz", "Europe")], FORECAST, ["unknown_zone"]),
+    ([("tz", "localtime")], FORECAST, ["unknown_zone"]),
+    ([("tz", "right/Europe/Berlin")], FORECAST, ["unknown_zone"]),
+    ([("tz", "UTC\0")], FORECAST, ["unknown_zone"]),
+    ([("tz", "x" * 5000)], FORECAST, ["unknown_zone"]),
+    ([("tz", "UTC"), ("tz", "UTC")], FORECAST, ["repeated_parameter"]),
+    ([("timezone", "UTC")], FORECAST, ["unknown_parameter"]),
+    ([("TZ", "UTC")], FORECAST, ["unknown_parameter"]),
+    ([("repair", "")], FORECAST, ["unknown_repair"]),
+    ([("repair", "sort,magic,")], FORECAST, ["unknown_repair", "unknown_repair"]),
+    ([("repair", "negative")], FORECAST, ["unknown_repair"]),
+    ([("accept", "sort")], FORECAST, ["unknown_accept"]),
+    ([("repair", "sort")], PREDICT, ["unknown_parameter"]),
+    ([("accept", "negative"), ("x", "1")], PREDICT, ["unknown_parameter", "unknown_parameter"]),
+]
+
+
+@pytest.mark.parametrize("given, known, codes", BAD)
+def test_what_may_not_be_asked(given: list[tuple[str, str]], known: tuple[str, ...], codes: list[str]) -> None:
+    """What is unknown, repeated or empty is refused by the parameter's name, all of it at once."""
+    with pytest.raises(InvalidQuery) as refused:
+        read_query(given, known)
+    assert [code for _, code, _ in refused.value.problems] == codes
+    assert all(name and name in str(refused.value) for name, _, _ in refused.value.problems)
+
+
+def test_predict_points_to_forecast() -> None:
+    """The bare matrix cannot list repairs, so `/predict` says where they are made."""
+    with pytest.raises(InvalidQuery, match=r"/forecast/\{model\}\?repair="):
+        read_query([("repair", "sort")], PREDICT)
+
+
+@pytest.mark.parametrize(
+    "accept, csv",
+    [
+        (None, False),
+        ("*/*", False),
+        ("text/csv", True),
+        ("TEXT/CSV; charset=utf-8", True),
+        ("application/json, text/csv", False),
+        ("text/csv, application/json;q=0.9", True),
+        ("text/csv;q=0.1, */*", False),
+        ("text/html, text/*;q=0.5", True),
+        ("text/csv;q=x", False),
+        ("image/png", False),
+        (";;,,q=", False),
+    ],
+)
+def test_csv_is_for_who_prefers_it(accept: str | None, csv: bool) -> None:
+    """JSON is the answer unless CSV is wanted more."""
+    assert prefers_csv(accept) is csv
