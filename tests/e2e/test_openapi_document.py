@@ -60,9 +60,11 @@ def test_an_upload_is_described(operations: dict[tuple[str, str], Any], route: s
     assert (form["required"], list(form["properties"])) == (["file"], ["file"])
     assert form["properties"]["file"]["format"] == "binary"
     assert content["text/csv"]["example"].startswith("Datum,Wert (kW)\n")
-    (parameter,) = operation["parameters"]
+    parameter, *query = operation["parameters"]
     assert (parameter["name"], parameter["in"], parameter["required"]) == ("model", "path", True)
     assert set(parameter["schema"]["enum"]) == {"cnn", "gru", NAME}
+    names = {"predict": ["tz"], "forecast": ["tz", "repair", "accept"]}[route]
+    assert [(one["name"], one["in"], one["required"]) for one in query] == [(name, "query", False) for name in names]
 
 
 def test_every_error_is_a_problem(operations: dict[tuple[str, str], Any]) -> None:
@@ -144,8 +146,7 @@ def test_a_real_answer_is_as_documented(
     if documented is None:
         assert answer.content.strip() == b""
     else:
-        ((media_type, described),) = documented.items()
-        assert answer.headers["content-type"] == media_type
+        described = documented[answer.headers["content-type"]]
         check(document, described["schema"], answer.json())
 
 
