@@ -27,6 +27,7 @@ from first_start import announce, prepare, signing_key
 from models.card import ModelCard
 from models.catalogue import Catalogue, ServedModel
 from models.store import Store
+from models.watching import Watch
 from processing.pipeline import Preparation
 from processing.reading import LoadProfile, read_load_profile
 
@@ -115,6 +116,8 @@ class Lastgang:
         catalogue().load()
         if not catalogue().names():
             logger.error("No model serves. Import one: python import_models.py")
+        if settings.watch_seconds:
+            Watch(catalogue(), settings.watch_seconds).start()
 
     async def __is_ready__(self) -> bool:
         """Tell `/readyz` whether every model has been loaded and has run once."""
@@ -137,7 +140,8 @@ class Lastgang:
 
 def _forecast(ctx: bentoml.Context) -> tuple[ServedModel, LoadProfile, npt.NDArray[np.float64]]:
     """Go the way from an uploaded CSV to kW; return the model, what it was given, and (1, horizon) kW."""
-    model = catalogue().get(ctx.request.path_params["model"])
+    # Chosen once: whatever is labelled meanwhile, one version makes the whole answer.
+    model = catalogue().get(ctx.request.path_params["model"], ctx.request.query_params.get("version"))
     preparation = _preparation(model.card)
     profile = read_load_profile(ctx.request.state.upload, time_zone=model.card.time_zone)
     output = model.runner.predict(preparation.model_input(profile))

@@ -24,6 +24,7 @@ Forecasts of a site's electric power for the next two hours, from its last seven
 
 Every error is a problem document (RFC 9457); for a CSV it lists each problem with row and column.
 """
+VERSION = "A version, or a label (`stable`, `canary`); `stable` by default."
 _REFERENCE = "#/components/schemas/"
 _SAMPLE_CSV = "Datum,Wert (kW)\n2016-12-25 00:00:00,27.12\n2016-12-25 00:15:00,26.44\n"
 
@@ -116,7 +117,10 @@ def _upload(name: str, models: Sequence[str], summary: str, description: str, an
         "description": description,
         "operationId": name,
         "security": [{BEARER.scheme_name: []}],
-        "parameters": [{"name": "model", "in": "path", "required": True, "schema": {"type": "string", **choice}}],
+        "parameters": [
+            {"name": "model", "in": "path", "required": True, "schema": {"type": "string", **choice}},
+            {"name": "version", "in": "query", "description": VERSION, "schema": {"type": "string"}},
+        ],
         "requestBody": {
             "required": True,
             "content": {
@@ -126,7 +130,7 @@ def _upload(name: str, models: Sequence[str], summary: str, description: str, an
         },
         "responses": {
             "200": {"description": "The forecast", "content": {"application/json": {"schema": answer}}},
-            **{str(status): {} for status in (400, 404, 408, 413, 415, 422, 503, 504)},
+            **{str(status): {} for status in (400, 404, 408, 409, 413, 415, 422, 503, 504)},
         },
     }
 
@@ -141,7 +145,7 @@ def _describe_errors(path: str, operation: dict[str, Any]) -> None:
     if path == "/readyz":
         responses["503"] = {}
     if path == "/models/{model}":
-        responses |= {"404": {}, "503": {}}
+        responses |= {"404": {}, "409": {}, "422": {}, "503": {}}
     for status in [status for status in responses if int(status) >= 400]:  # noqa: PLR2004
         responses[status] = _problem_response(int(status))
 
