@@ -9,6 +9,7 @@
     ├── UnknownVersion       the model has no such version, or nothing bears that label
     ├── VersionNotLoaded     the version is in the store, but no label names it
     ├── InvalidLabels        a labels.json that cannot be read
+    ├── CannotRetrain        a candidate that cannot be trained or judged now
     ├── VersionInUse         a version that bears a label is not deleted
     ├── ModelUnavailable     the model is known but cannot answer
     └── NonFiniteForecast    the model answered, but not with numbers
@@ -138,6 +139,10 @@ class VersionInUse(ModelError):
             f"{name}:{version} is {' and '.join(self.labels)}; label another version first, or take the label away "
             f"with `python -m models label {name} none {label}`"
         )
+
+
+class CannotRetrain(ModelError):
+    """A candidate cannot be trained or judged now; the message says why."""
 
 
 class ModelUnavailable(ModelError):
