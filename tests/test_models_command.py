@@ -12,6 +12,7 @@ import pytest
 from models.__main__ import main, parse, run
 from models.errors import ModelError
 from models.labels import FILE, current
+from models.retrain import parse as parse_retraining
 from models.store import Store
 
 pytestmark = pytest.mark.filterwarnings("ignore:GitWildMatchPattern:DeprecationWarning")
@@ -131,3 +132,17 @@ def test_help_teaches_with_examples(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--help"])
     shown = capsys.readouterr().out
     assert all(f"python -m models {verb}" in shown for verb in ("list", "label", "rollback", "delete"))
+
+
+def test_readme_names_commands_that_there_are() -> None:
+    """Each line of the README's section is understood by its command."""
+    section = (ROOT / "README.md").read_text().split("\n## Versions and labels\n")[1].split("\n## ")[0]
+    lines = [line.split("#")[0].split() for line in section.splitlines() if line.startswith("    ")]
+    assert {parse(line[3:]).verb for line in lines if line[:3] == ["python", "-m", "models"]} == {
+        "list",
+        "label",
+        "rollback",
+        "delete",
+    }
+    tasks = [parse_retraining(line[1:]) for line in lines if line[0] == "scripts/retrain"]
+    assert [(task.model, task.name, task.promote) for task in tasks] == [("gru", None, True), ("cnn", "office-3", True)]

@@ -60,7 +60,8 @@ def test_an_upload_is_described(operations: dict[tuple[str, str], Any], route: s
     assert (form["required"], list(form["properties"])) == (["file"], ["file"])
     assert form["properties"]["file"]["format"] == "binary"
     assert content["text/csv"]["example"].startswith("Datum,Wert (kW)\n")
-    (parameter,) = operation["parameters"]
+    parameter, version = operation["parameters"]
+    assert (version["name"], version["in"], version.get("required", False)) == ("version", "query", False)
     assert (parameter["name"], parameter["in"], parameter["required"]) == ("model", "path", True)
     assert set(parameter["schema"]["enum"]) == {"cnn", "gru", NAME}
 
