@@ -81,6 +81,10 @@ class Settings(BaseModel):
     request_seconds: Annotated[
         float, Field(gt=0, le=3_600, description="Seconds after which a request is given up.")
     ] = 30.0
+    watch_seconds: Annotated[
+        float,
+        Field(ge=0, le=3_600, description="Seconds between two looks for new or re-labelled models; 0 never looks."),
+    ] = 1.0
     open_docs: Annotated[
         bool | None,
         Field(description="Whether `/` and `/docs.json` need no token; if unset, only in development."),

@@ -3,6 +3,9 @@
 In: model folders, SavedModel folders or `.keras` files with a card. Out: one line for each on what happened.
 Every check that the service makes at start is made here first, on the very copy that is stored, so what was
 imported serves. Importing the same content again changes nothing.
+
+A new version becomes `stable` and answers from then on, unless `--label` says otherwise; a running service takes
+it up by itself. The shipped models, imported without naming them, take `stable` only from one another.
 """
 
 from __future__ import annotations
@@ -15,17 +18,21 @@ import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from models.card import CARD, ModelCard, card_bytes, parse_card, read_card, write_card
 from models.errors import InvalidCard, ModelError, RefusedWeights
+from models.labels import CANARY, LABELS, STABLE, Labels, assign, current, person, pin
 from models.store import Entry, Store
 from models.weights import Source, check_digests, locate, verify
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from models.labels import Label
+
 SHIPPED = Path(__file__).parent / "models" / "pretrained"
+SHIPPED_IMPORT = "the import of the shipped models"
 EPILOG = """\
 A model folder holds card.json and either saved_model/ (from model.export()) or one .keras file. The card
 says which columns the model consumes and how they were scaled: copy models/pretrained/gru/card.json, change
@@ -37,6 +44,11 @@ examples:
   python import_models.py my-model/ --name office-3         under another name: /predict/office-3
   python import_models.py exported/ --card card.json        a SavedModel folder and a card elsewhere
   python import_models.py office.keras --card card.json     a .keras file and its card
+  python import_models.py my-model/ --label canary          on trial: answers at ?version=canary only
+
+A new version becomes stable: it answers from now on, in a running service, too, and
+`python -m models rollback NAME` goes back. The shipped models, when no SOURCE is given, become stable only
+where nothing is or where a shipped one is: what somebody else labelled stays.
 """
 
 
@@ -47,24 +59,32 @@ class Imported:
     Attributes:
         tag: `name:version` in the store.
         new: whether it was stored now; False if the same content was there already.
-        newest: whether this version is the one that serves.
+        labels: the labels that this version bears now.
     """
 
     tag: str
     new: bool
-    newest: bool
+    labels: tuple[Label, ...]
 
 
-def import_model(
-    path: Path, card: Path | None = None, *, name: str | None = None, store: Store | None = None
+def import_model(  # noqa: PLR0913  # the arguments of the command
+    path: Path,
+    card: Path | None = None,
+    *,
+    name: str | None = None,
+    store: Store | None = None,
+    label: Label | Literal["none"] | None = None,
+    by: str | None = None,
 ) -> Imported:
-    """Check one model as the service would, and store it.
+    """Check one model as the service would, store it and label it.
 
     Args:
         path: a model folder, a SavedModel folder or a `.keras` file.
         card: the card, if it is not `card.json` in the model folder.
         name: a name to serve it under, instead of the card's.
         store: the store, instead of BentoML's own.
+        label: the label that it gets, or `none`; by default what is new becomes stable.
+        by: who imports it, for the history of the labels; the user of this process by default.
 
     Raises:
         ModelError: if anything about it is refused; nothing is stored then.
@@ -75,11 +95,24 @@ def import_model(
     digest = hashlib.sha256(card_bytes(model_card)).hexdigest()
     store = store or Store()
     wanted = (model_card.name, digest[:16])
-    if (old := _find(store, *wanted)) is not None and _intact(old):
-        return Imported(old.tag, new=False, newest=store.newest()[old.name] == old)
-    with store.creating(*wanted, digest) as folder, _told_of(path, source.card, folder):
-        _fill(folder, source, model_card)
-    return Imported(":".join(wanted), new=True, newest=True)
+    if new := (old := _find(store, *wanted)) is None or not _intact(old):
+        with store.creating(*wanted, digest) as folder:
+            with _told_of(path, source.card, folder):
+                _fill(folder, source, model_card)
+            pin(store, model_card.name)  # or the new version would be stable by being the newest
+    labels = _label(store, *wanted, label, new=new, by=by or person("import_models.py"))
+    return Imported(":".join(wanted), new=new, labels=labels.of(wanted[1]))
+
+
+def _label(  # noqa: PLR0913  # what an import knows
+    store: Store, name: str, version: str, label: Label | Literal["none"] | None, *, new: bool, by: str
+) -> Labels:
+    labels = current(store.folder(name), [entry for entry in store.entries() if entry.name == name])
+    if label is None:
+        last = labels.last(STABLE)
+        theirs = by == SHIPPED_IMPORT and last is not None and last.by != SHIPPED_IMPORT
+        label = STABLE if (new or labels.stable is None) and not theirs else "none"
+    return labels if label == "none" else assign(store, name, label, version, by=by)
 
 
 def _renamed(card: ModelCard, name: str | None, path: Path) -> ModelCard:
@@ -133,9 +166,13 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("sources", nargs="*", type=Path, metavar="SOURCE", help="default: the shipped models")
     parser.add_argument("--card", type=Path, help="the card of a bare SavedModel folder or .keras file")
     parser.add_argument("--name", help="serve it under this name instead of the card's")
+    parser.add_argument(
+        "--label", choices=(*LABELS, "none"), help="label to give; default: stable, if the version is new"
+    )
     given = parser.parse_args(arguments)
     if len(given.sources) != 1 and (given.card or given.name):
         parser.error("--card and --name belong to one SOURCE; name exactly one")
+    given.by = None if given.sources or given.label else SHIPPED_IMPORT
     given.sources = given.sources or sorted(file.parent for file in SHIPPED.glob(f"*/{CARD}"))
     return given
 
@@ -147,14 +184,22 @@ def main(arguments: list[str] | None = None) -> int:
     refused = 0
     for path in given.sources:
         try:
-            done = import_model(path, given.card, name=given.name)
+            done = import_model(path, given.card, name=given.name, label=given.label, by=given.by)
         except ModelError as error:
             print(f"refused: {error}", file=sys.stderr)
             refused += 1
         else:
-            served = "" if done.newest else "; a newer version of this name serves"
-            print(f"{done.tag} {'imported' if done.new else 'was already there'} ({path}){served}", flush=True)
+            print(f"{done.tag} {'imported' if done.new else 'was already there'} ({path}){_said(done)}", flush=True)
     return 1 if refused else 0
+
+
+def _said(done: Imported) -> str:
+    """Say what labels mean for who imported; that a model is stable goes without saying."""
+    if STABLE in done.labels:
+        return ""
+    name, version = done.tag.split(":")
+    trial = f"; it is the canary, at ?version={CANARY}" if CANARY in done.labels else "; it is not loaded"
+    return f"{trial}; another version is stable: python -m models label {name} {version} {STABLE}"
 
 
 if __name__ == "__main__":

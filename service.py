@@ -31,6 +31,7 @@ from models.card import ModelCard
 from models.catalogue import Catalogue, ServedModel
 from models.errors import NonFiniteForecast
 from models.store import Store
+from models.watching import Watch
 from processing.errors import Problem
 from processing.pipeline import Preparation
 from processing.reading import LoadProfile, Reader, read_load_profile
@@ -122,6 +123,8 @@ class Lastgang:
         catalogue().load()
         if not catalogue().names():
             logger.error("No model serves. Import one: python import_models.py")
+        if settings.watch_seconds:
+            Watch(catalogue(), settings.watch_seconds).start()
 
     async def __is_ready__(self) -> bool:
         """Tell `/readyz` whether every model has been loaded and has run once."""
@@ -133,7 +136,7 @@ class Lastgang:
     def predict(self, ctx: bentoml.Context) -> Any:
         """Answer with the bare matrix `[[8 numbers in kW]]`, as the clients of the source thesis expect it."""
         query = read_query(ctx.request.query_params.multi_items(), PREDICT)
-        model = catalogue().get(ctx.request.path_params["model"])
+        model = catalogue().get(ctx.request.path_params["model"], query.version)
         zone = query.time_zone or model.card.time_zone
         profile = read_load_profile(ctx.request.state.upload, time_zone=zone, at_least=model.card.window)
         return answers.json_response(_power(model, [profile]).tolist())
@@ -144,7 +147,7 @@ class Lastgang:
         """Answer with the same numbers, their time stamps and what they were made from; for one site or many."""
         query = read_query(ctx.request.query_params.multi_items(), FORECAST)
         as_csv = prefers_csv(ctx.request.headers.get("accept"))
-        model = catalogue().get(ctx.request.path_params["model"])
+        model = catalogue().get(ctx.request.path_params["model"], query.version)
         zone = query.time_zone or model.card.time_zone
         read = read_sites(ctx.request.state.upload, Reader(zone, model.card.window, query.rules()))
         if isinstance(read, Sites):

@@ -13,7 +13,8 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from edge.problems import SHOWN
-from models.catalogue import ServedModel
+from models.catalogue import Known, ServedModel
+from models.labels import STABLE
 from processing.pipeline import forecast_times
 from processing.reading import LoadProfile
 from processing.sites import Site
@@ -113,13 +114,44 @@ class SiteForecasts(BaseModel):
     sites: list[SiteForecast | SiteProblems]
 
 
+class ModelVersion(BaseModel):
+    """One version of a model in the store."""
+
+    version: str
+    imported: datetime
+    labels: list[str] = Field(description="`stable` answers by default, `canary` is on trial.")
+    loaded: bool = Field(description="Whether `?version=` can name it; versions without a label are not loaded.")
+
+
 class ModelEntry(BaseModel):
     """One model in the list of models."""
 
     name: str
-    version: str | None = Field(description="Version in the Bento model store; null while not ready.")
+    version: str | None = Field(description="Version that answers where none is asked for; null if none does.")
     description: str | None
     ready: bool = Field(description="Whether it answers; the reason why not stands in the service's log.")
+    versions: list[ModelVersion] = Field(description="Every version in the store, the newest first.")
+
+    @classmethod
+    def of(cls, known: Known) -> "ModelEntry":
+        """Put a name with its versions and labels into words."""
+        stable = known.served.get(STABLE)
+        versions = [
+            ModelVersion(
+                version=entry.version,
+                imported=entry.created,
+                labels=list(known.labels.of(entry.version)),
+                loaded=known.loaded(entry.version) is not None,
+            )
+            for entry in known.entries
+        ]
+        return cls(
+            name=known.name,
+            version=stable.version if stable else None,
+            description=stable.card.description if stable else None,
+            ready=stable is not None,
+            versions=versions,
+        )
 
 
 class ModelList(BaseModel):

@@ -26,6 +26,7 @@ Forecasts of a site's electric power for the next two hours, from its last seven
 
 Every error is a problem document (RFC 9457); for a CSV it lists each problem with row and column.
 """
+VERSION = "A version, or a label (`stable`, `canary`); `stable` by default."
 _REFERENCE = "#/components/schemas/"
 _SAMPLE_ANSWER = (
     "site,kind,time,power_kw,row,column,code,message\r\n"
@@ -106,6 +107,7 @@ _FORECAST = (
     },
 )
 _PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "version": (VERSION, {"type": "string"}),
     "tz": (
         "IANA name of the time zone of stamps without an offset, and of the site's calendar; by default the model's.",
         {"type": "string", "example": "Europe/Berlin"},
@@ -164,7 +166,7 @@ def _upload(  # noqa: PLR0913, PLR0917
         },
         "responses": {
             "200": {"description": "The forecast", "content": answer},
-            **{str(status): {} for status in (400, 404, 408, 413, 415, 422, 503, 504)},
+            **{str(status): {} for status in (400, 404, 408, 409, 413, 415, 422, 503, 504)},
         },
     }
 
@@ -179,7 +181,7 @@ def _describe_errors(path: str, operation: dict[str, Any]) -> None:
     if path == "/readyz":
         responses["503"] = {}
     if path == "/models/{model}":
-        responses |= {"404": {}, "503": {}}
+        responses |= {"404": {}, "409": {}, "422": {}, "503": {}}
     for status in [status for status in responses if int(status) >= 400]:  # noqa: PLR2004
         responses[status] = _problem_response(int(status))
 

@@ -7,8 +7,9 @@ replaced. The page's script and style are the copies of Swagger UI that BentoML 
 
 import json
 from collections.abc import Callable
+from typing import Annotated
 
-from fastapi import FastAPI, Security
+from fastapi import FastAPI, Query, Security
 from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.responses import Response
 
@@ -40,16 +41,8 @@ def add_routes(app: FastAPI, catalogue: Callable[[], Catalogue]) -> None:
 
     @app.get("/models", summary="List the models", tags=["models"], dependencies=closed)
     def models() -> ModelList:
-        """Return every model with its version and whether it is ready."""
-        known = catalogue()
-        served = [known.get(name) for name in known.names()]
-        entries = [
-            ModelEntry(name=one.name, version=one.version, description=one.card.description, ready=True)
-            for one in served
-        ]
-        failed = sorted(known.failures.keys() - set(known.names()))
-        entries += [ModelEntry(name=name, version=None, description=None, ready=False) for name in failed]
-        return ModelList(models=entries)
+        """Return every model with its versions and labels, and whether it is ready."""
+        return ModelList(models=[ModelEntry.of(known) for known in catalogue().known()])
 
     @app.get(
         "/models/{model}",
@@ -58,9 +51,9 @@ def add_routes(app: FastAPI, catalogue: Callable[[], Catalogue]) -> None:
         dependencies=closed,
         response_model_exclude_none=True,
     )
-    def card(model: str) -> ModelCard:
+    def card(model: str, version: Annotated[str | None, Query(description=openapi.VERSION)] = None) -> ModelCard:
         """Return what the model consumes, what it learnt from, and how well it does beside naive forecasts."""
-        return catalogue().get(model).card
+        return catalogue().get(model, version).card
 
     @app.get("/docs.json", include_in_schema=False)
     def document() -> Response:

@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from auth.errors import InvalidCredentials, InvalidToken, NotAuthenticated, PasswordChecksBusy
 from edge.errors import BodyTooLarge, BodyTooSlow, InvalidQuery, MalformedUpload, UnsupportedMediaType
-from models.errors import ModelUnavailable, NonFiniteForecast, UnknownModel
+from models.errors import ModelUnavailable, NonFiniteForecast, UnknownModel, UnknownVersion, VersionNotLoaded
 from processing.errors import InvalidLoadProfile
 
 logger = logging.getLogger("bentoml.lastgang")
@@ -53,6 +53,8 @@ KINDS: dict[type[Exception], Kind] = {
     ),
     InvalidCredentials: Kind(401, "invalid-credentials", "The log-in failed", _BEARER),
     UnknownModel: Kind(404, "unknown-model", "There is no such model"),
+    UnknownVersion: Kind(404, "unknown-version", "The model has no such version"),
+    VersionNotLoaded: Kind(409, "version-not-loaded", "The version is not loaded"),
     BodyTooSlow: Kind(408, "body-too-slow", "The body came too slowly"),
     BodyTooLarge: Kind(413, "body-too-large", "The body is too large"),
     UnsupportedMediaType: Kind(415, "unsupported-media-type", "The body is of another kind"),

@@ -12,15 +12,20 @@ from edge.errors import InvalidQuery
 from processing import plausibility, repairs
 from processing.reading import Rules
 
-PREDICT = ("tz",)
-FORECAST = ("tz", "repair", "accept")
+PREDICT = ("version", "tz")
+FORECAST = ("version", "tz", "repair", "accept")
 _CHOICES = {"repair": repairs.CODES, "accept": plausibility.CODES}
 
 
 @dataclass(frozen=True)
 class Query:
-    """What a client asks for: the zone of stamps without an offset (None for the model's), repairs, acceptances."""
+    """What a client asks for.
 
+    `version` of the model or a label (None for `stable`), `time_zone` of stamps without an offset (None for the
+    model's), repairs and acceptances.
+    """
+
+    version: str | None = None
     time_zone: str | None = None
     repair: frozenset[str] = frozenset()
     accept: frozenset[str] = frozenset()
@@ -52,7 +57,7 @@ def read_query(given: Iterable[tuple[str, str]], known: tuple[str, ...]) -> Quer
         problems = [problem for name, value in values.items() for problem in _faults(name, value)]
     if problems:
         raise InvalidQuery(problems)
-    return Query(values.get("tz"), _names(values, "repair"), _names(values, "accept"))
+    return Query(values.get("version"), values.get("tz"), _names(values, "repair"), _names(values, "accept"))
 
 
 def _unknown(name: str, known: tuple[str, ...]) -> str:
@@ -62,6 +67,8 @@ def _unknown(name: str, known: tuple[str, ...]) -> str:
 
 
 def _faults(name: str, value: str) -> list[tuple[str, str, str]]:
+    if name == "version":
+        return []  # the catalogue knows which there are
     if name == "tz":
         if _is_zone(value):
             return []

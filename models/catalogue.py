@@ -1,24 +1,29 @@
 """The models that serve.
 
-In: a Bento model store. Out: for each name its newest version, loaded and warm. A model that fails its checks
-is named in `failures` with the reason and the others serve; where an older version of it already serves, it
-keeps serving.
+In: a Bento model store and its labels. Out: for each name the version that is `stable` and the one that is
+`canary`, loaded and warm; other versions are known and not loaded. `refresh` takes up what has changed in the
+store: a new version is loaded and warmed beside the old one, then takes its place at once. A version that fails
+its checks stands in `failures` with the reason, and what served under its label keeps serving.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from models.card import CARD
-from models.errors import InvalidCard, ModelError, ModelUnavailable, UnknownModel
+from models.errors import InvalidCard, ModelError, ModelUnavailable, UnknownModel, UnknownVersion, VersionNotLoaded
+from models.labels import FILE, LABELS, STABLE, Labels, current, told
 from models.weights import verify
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from models.card import ModelCard
+    from models.labels import Label
     from models.runner import Runner
     from models.store import Entry, Store
 
@@ -35,12 +40,36 @@ class ServedModel:
     runner: Runner
 
 
-class Catalogue:
-    """Every model of Lastgang in a store.
+@dataclass(frozen=True)
+class Known:
+    """One name, as a worker sees it; never changed, only replaced as a whole.
 
     Attributes:
-        failures: name → why its newest version does not serve; for the log and the operator.
+        name: the model.
+        entries: its versions in the store, the newest first.
+        labels: which version should bear which label.
+        served: what answers under each label.
+        failures: why something else than `labels` says answers, or nothing.
     """
+
+    name: str
+    entries: tuple[Entry, ...] = ()
+    labels: Labels = field(default_factory=Labels)
+    served: Mapping[Label, ServedModel] = field(default_factory=dict)
+    failures: Mapping[Label, str] = field(default_factory=dict)
+
+    @property
+    def ready(self) -> bool:
+        """Whether a stable version answers, or none should."""
+        return STABLE in self.served or STABLE not in self.failures
+
+    def loaded(self, version: str) -> ServedModel | None:
+        """Give a version by its name, if it is in memory."""
+        return next((model for model in self.served.values() if model.version == version), None)
+
+
+class Catalogue:
+    """Every model of Lastgang in a store. Any number of threads may call `get` at once."""
 
     def __init__(self, store: Store, *, batch_sizes: Sequence[int] = (1,)) -> None:
         """Know the store; nothing is loaded before `load`.
@@ -49,56 +78,137 @@ class Catalogue:
             store: where the models are.
             batch_sizes: the batch sizes to compile for each model.
         """
-        self.failures: dict[str, str] = {}
         self._store = store
         self._batch_sizes = tuple(batch_sizes)
-        self._served: dict[str, ServedModel] = {}
+        self._known: dict[str, Known] = {}
+        self._loading = threading.Lock()
+        self._seen: object = None
 
     @property
     def ready(self) -> bool:
-        """Whether there is a model and every one has been loaded and has run once."""
-        return bool(self._served) and self.failures.keys() <= self._served.keys()
+        """Whether a stable model answers, and for every name the stable one that should, or one before it."""
+        known = self._known.values()
+        return self._seen is not None and all(one.ready for one in known) and any(STABLE in one.served for one in known)
 
-    def load(self) -> None:
-        """Load and warm what is new in the store; may be called again, and from one thread at a time."""
-        served: dict[str, ServedModel] = {}
-        failures: dict[str, str] = {}
-        for name, entry in self._store.newest().items():
-            try:
-                served[name] = self._serve(entry)
-            except ModelError as error:
-                failures[name] = str(error)
-                log.error("model %s does not serve: %s", entry.tag, error)  # noqa: TRY400  # a traceback adds nothing
-                if name in self._served:
-                    served[name] = self._served[name]
-        self._served, self.failures = served, failures
+    @property
+    def failures(self) -> dict[tuple[str, Label], str]:
+        """Name and label → why the version that should does not answer; for the log and the operator."""
+        return {(one.name, label): why for one in self.known() for label, why in one.failures.items()}
+
+    def known(self) -> tuple[Known, ...]:
+        """Give every name with its versions and labels, in order."""
+        return tuple(known for _, known in sorted(self._known.items()))
 
     def names(self) -> tuple[str, ...]:
         """Name every model that serves, in order."""
-        return tuple(sorted(self._served))
+        return tuple(one.name for one in self.known() if one.served)
 
-    def get(self, name: str) -> ServedModel:
-        """Give the model of that name.
+    def get(self, name: str, version: str | None = None) -> ServedModel:
+        """Give a model.
+
+        Args:
+            name: the model.
+            version: a version or a label; `stable` if None.
 
         Raises:
             UnknownModel: if nobody imported it.
+            UnknownVersion: if it has no such version, or nothing bears that label.
+            VersionNotLoaded: if the version is there and no label names it.
             ModelUnavailable: if it was imported and does not serve.
         """
-        if (model := self._served.get(name)) is not None:
+        if (known := self._known.get(name)) is None:
+            raise UnknownModel(name, self.names())
+        asked = STABLE if version is None else version
+        for label in LABELS:
+            if asked == label:
+                return _labelled(known, label)
+        if (model := known.loaded(asked)) is not None:
             return model
-        if name in self.failures:
-            raise ModelUnavailable(name, self.failures[name])
-        raise UnknownModel(name, self.names())
+        if labels := known.labels.of(asked):
+            raise ModelUnavailable(name, known.failures.get(labels[0], ""))
+        if asked in {entry.version for entry in known.entries}:
+            raise VersionNotLoaded(name, asked, told(known.labels, known.entries))
+        raise UnknownVersion(name, asked, told(known.labels, known.entries))
 
-    def _serve(self, entry: Entry) -> ServedModel:
+    def load(self) -> None:
+        """Load and warm what the labels name and is not in memory yet.
+
+        May be called again and from any thread; calls wait for one another, `get` never does.
+        """
+        with self._loading:
+            seen = self._fingerprint()  # before looking, so that what changes meanwhile is seen the next time
+            versions = {name: tuple(of) for name, of in groupby(self._store.entries(), key=lambda entry: entry.name)}
+            for name in sorted(versions.keys() | self._known.keys()):
+                known = self._renewed(self._known.get(name) or Known(name), versions.get(name, ()))
+                self._known = {**self._known, name: known}
+            gone = {name for name, one in self._known.items() if not (one.entries or one.served or one.failures)}
+            self._known = {name: one for name, one in self._known.items() if name not in gone}
+            self._seen = seen
+
+    def refresh(self) -> bool:
+        """Load if anything has changed in the store since the last time; tell whether it had."""
+        if changed := self._seen != self._fingerprint():
+            self.load()
+        return changed
+
+    def _fingerprint(self) -> object:
+        # A version that failed may be mended file by file, so that all of its files are looked at.
+        failed = {(one.name, one.labels.labels.get(label)) for one in self._known.values() for label in one.failures}
+        closely = [self._store.folder(name) / version for name, version in sorted(failed, key=str) if version]
+        return tuple(closely), self._store.fingerprint(FILE, closely)
+
+    def _renewed(self, old: Known, entries: tuple[Entry, ...]) -> Known:
+        """Give one name anew; whatever goes wrong, what served before is in it."""
+        folder = self._store.folder(old.name)
+        try:
+            labels = current(folder, entries)
+            if old.served and not (entries or (folder / FILE).exists()):
+                raise ModelUnavailable(old.name, f"{folder} has vanished")
+        except ModelError as error:
+            _tell(old, STABLE, str(error))
+            return Known(old.name, entries, old.labels, old.served, {STABLE: str(error)})
+        served: dict[Label, ServedModel] = {}
+        failures: dict[Label, str] = {}
+        for label, version in labels.labels.items():
+            try:
+                served[label] = self._serve(old, served, version, entries)
+            except Exception as error:  # noqa: BLE001  # whatever a version breaks, the one before it must go on
+                failures[label] = str(error) if isinstance(error, ModelError) else f"{type(error).__name__}: {error}"
+                _tell(old, label, failures[label])
+                if label in old.served:
+                    served[label] = old.served[label]
+        return Known(old.name, entries, labels, served, failures)
+
+    def _serve(
+        self, old: Known, fresh: Mapping[Label, ServedModel], version: str, entries: Sequence[Entry]
+    ) -> ServedModel:
         from models.runner import Runner  # noqa: PLC0415  # keeps this module quick to import
 
-        if (old := self._served.get(entry.name)) is not None and old.version == entry.version:
-            return old
+        entry = next((entry for entry in entries if entry.version == version), None)
+        if entry is None:
+            raise ModelUnavailable(old.name, f"its label names version {version}, which is not in the store")
+        for model in (*fresh.values(), *old.served.values()):
+            if model.version == version:
+                return model
         card = verify(entry.directory)
         if card.name != entry.name:
             problem = f"name: is {card.name!r} in a model stored as {entry.name!r}; import it again"
             raise InvalidCard(entry.directory / CARD, [problem])
         runner = Runner(entry.directory, card, self._batch_sizes)
-        log.info("model %s serves (%s)", entry.tag, "XLA" if runner.compiled else "no XLA")
+        log.info("model %s is loaded (%s)", entry.tag, "XLA" if runner.compiled else "no XLA")
         return ServedModel(entry.name, entry.version, card, runner)
+
+
+def _labelled(known: Known, label: Label) -> ServedModel:
+    if (model := known.served.get(label)) is not None:
+        return model
+    if label in known.failures:
+        raise ModelUnavailable(known.name, known.failures[label])
+    raise UnknownVersion(known.name, label, told(known.labels, known.entries))
+
+
+def _tell(old: Known, label: Label, reason: str) -> None:
+    """Log a failure, once and not each time that the store is looked at."""
+    if old.failures.get(label) != reason:
+        kept = f"; {old.served[label].version} keeps serving" if label in old.served else ""
+        log.error("model %s, %s: %s%s", old.name, label, reason, kept)

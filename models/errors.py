@@ -6,6 +6,11 @@
     ├── InvalidCard          a card is missing, malformed, or contradicts itself or its model
     ├── RefusedWeights       weight files that may not be loaded, or do not match their digests
     ├── UnknownModel         nobody imported a model of that name
+    ├── UnknownVersion       the model has no such version, or nothing bears that label
+    ├── VersionNotLoaded     the version is in the store, but no label names it
+    ├── InvalidLabels        a labels.json that cannot be read
+    ├── CannotRetrain        a candidate that cannot be trained or judged now
+    ├── VersionInUse         a version that bears a label is not deleted
     ├── ModelUnavailable     the model is known but cannot answer
     └── NonFiniteForecast    the model answered, but not with numbers
 
@@ -65,6 +70,79 @@ class UnknownModel(ModelError):
         self.name = name
         self.known = tuple(known)
         super().__init__(f"No model is named {name[:80]!r}; known: {', '.join(self.known) or 'none'}")
+
+
+class UnknownVersion(ModelError):
+    """The model has no such version, or nothing bears that label.
+
+    Attributes:
+        name: the model.
+        version: the version or label asked for.
+        known: what there is, in words.
+    """
+
+    def __init__(self, name: str, version: str, known: str) -> None:
+        self.name = name
+        self.version = version
+        self.known = known
+        super().__init__(f"Model {name!r} has no version or label {version[:80]!r}; there are: {known}")
+
+
+class VersionNotLoaded(ModelError):
+    """The version is in the store, but only labelled ones are in memory.
+
+    Attributes:
+        name: the model.
+        version: the version asked for.
+        known: what there is, in words.
+    """
+
+    def __init__(self, name: str, version: str, known: str) -> None:
+        self.name = name
+        self.version = version
+        self.known = known
+        super().__init__(
+            f"Version {version} of model {name!r} is stored but not loaded, because no label names it; there are: "
+            f"{known}. `python -m models label {name} {version} canary` loads it"
+        )
+
+
+class InvalidLabels(ModelError):
+    """A `labels.json` that cannot be read.
+
+    Attributes:
+        path: the file.
+        reason: what is wrong with it.
+    """
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"{path}: {reason}; mend it, or remove it, and the newest version is stable")
+
+
+class VersionInUse(ModelError):
+    """A version that bears a label is not deleted.
+
+    Attributes:
+        name: the model.
+        version: the version.
+        labels: the labels that it bears.
+    """
+
+    def __init__(self, name: str, version: str, labels: Iterable[str]) -> None:
+        self.name = name
+        self.version = version
+        self.labels = tuple(labels)
+        label = self.labels[0]
+        super().__init__(
+            f"{name}:{version} is {' and '.join(self.labels)}; label another version first, or take the label away "
+            f"with `python -m models label {name} none {label}`"
+        )
+
+
+class CannotRetrain(ModelError):
+    """A candidate cannot be trained or judged now; the message says why."""
 
 
 class ModelUnavailable(ModelError):

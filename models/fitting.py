@@ -70,7 +70,7 @@ def fit(model: Any, series: Series, *, epochs: int, seed: int, share: float) -> 
     steps = max(1, int(share * len(train)) // BATCH)
     _compile(model, epochs * steps)
     best, weights = np.inf, model.get_weights()
-    with tqdm(total=epochs * steps, desc=model.name, unit="batch", mininterval=0.5) as bar:
+    with tqdm(total=epochs * steps, desc=model.name, unit="batch", mininterval=0.5, disable=None) as bar:
         for _ in range(epochs):
             for rows in np.array_split(rng.permutation(train)[: steps * BATCH], steps):
                 model.train_on_batch(series.x(rows), series.y(rows))

@@ -12,10 +12,13 @@ import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from models.weights import BENTO_FILE
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
 log = logging.getLogger(__name__)
@@ -61,24 +64,65 @@ class Store:
         """Give the newest version of every name."""
         return {entry.name: entry for entry in reversed(self.entries())}
 
+    def folder(self, name: str) -> Path:
+        """Give the folder that holds the versions of a name, and its labels."""
+        return self.directory / name
+
+    def fingerprint(self, beside: str, closely: Iterable[Path] = ()) -> frozenset[tuple[str, int, int, int]]:
+        """Give something cheap to compare that changes when an entry comes, goes or is replaced.
+
+        Args:
+            beside: the name of a file that lies beside the versions of a name and counts, too.
+            closely: folders of which every file counts.
+        """
+        files = [*self.directory.glob(f"*/*/{BENTO_FILE}"), *self.directory.glob(f"*/{beside}")]
+        files += [file for folder in closely for file in folder.rglob("*")]
+        return frozenset(filter(None, map(_look, files)))
+
     @contextmanager
     def creating(self, name: str, version: str, digest: str) -> Iterator[Path]:
         """Give an empty folder to fill; on leaving it becomes `name:version`, on an error nothing stays.
 
-        Whatever an import that was killed left under this tag is removed first.
+        Whatever lies under this tag already is replaced.
         """
         import bentoml  # noqa: PLC0415  # half a second that reading a card need not pay
         from bentoml._internal.models import ModelStore  # noqa: PLC0415  # the only way to name another store
 
         # BentoML would report the import over the network, and wait a second where there is none.
         os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
-        self.directory.mkdir(parents=True, exist_ok=True)
         labels = {LABEL: VALUE, "digest": digest}
-        store = ModelStore(self.directory)
-        tag = f"{name}:{version}"
-        with bentoml.models.create(tag, labels=labels, _model_store=store) as model:
-            yield Path(model.path)
-            shutil.rmtree(self.directory / name / version, ignore_errors=True)
+        with TemporaryDirectory() as staging:
+            store = ModelStore(Path(staging))
+            with bentoml.models.create(f"{name}:{version}", labels=labels, _model_store=store) as model:
+                yield Path(model.path)
+            self._publish(Path(staging, name, version), self.directory / name / version)
+
+    def remove(self, entry: Entry) -> None:
+        """Remove one version; a reader sees it whole or not at all."""
+        (entry.directory / BENTO_FILE).unlink(missing_ok=True)
+        shutil.rmtree(entry.directory, ignore_errors=True)
+
+    def point_latest(self, name: str, version: str) -> None:
+        """Let BentoML's `name:latest` be this version, so that `bentoml build` packs what serves."""
+        partial = self.folder(name) / f"latest.{os.getpid()}.partial"
+        partial.write_text(version, encoding="utf-8")
+        partial.replace(self.folder(name) / "latest")
+
+    def _publish(self, source: Path, target: Path) -> None:
+        """Copy an entry into the store: BentoML would do it in any order, in sight of a running service.
+
+        An entry is there when its `model.yaml` is, so that file goes first and comes last.
+        """
+        (target / BENTO_FILE).unlink(missing_ok=True)
+        shutil.rmtree(target, ignore_errors=True)
+        try:
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns(BENTO_FILE))
+            partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
+            shutil.copyfile(source / BENTO_FILE, partial)
+            partial.replace(target / BENTO_FILE)
+        except BaseException:
+            shutil.rmtree(target, ignore_errors=True)
+            raise
 
     def _entry(self, folder: Path) -> Entry | None:
         from bentoml._internal.models import Model  # noqa: PLC0415
@@ -92,6 +136,14 @@ class Store:
         if labels.get(LABEL) != VALUE:
             return None
         return Entry(folder.parent.name, folder.name, folder, created)
+
+
+def _look(file: Path) -> tuple[str, int, int, int] | None:
+    try:
+        seen = file.stat()
+    except OSError:  # removed since it was listed
+        return None
+    return str(file), seen.st_ino, seen.st_size, seen.st_mtime_ns
 
 
 def bento_store() -> Path:

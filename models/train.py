@@ -154,8 +154,16 @@ def _quantiles(model: Any, series: Series) -> dict[str, Any]:
     return {"residual_quantiles": {"levels": LEVELS, "kw": np.round(kw, 4).tolist()}}
 
 
-def train(csv: Path, out: Path, *, seed: int = 0, epochs: int = EPOCHS, share: float = SHARE) -> list[ModelCard]:
-    """Train, score and save both networks; the same seed on the same machine gives the same weights.
+def train(  # noqa: PLR0913  # the choices of a training
+    csv: Path,
+    out: Path,
+    *,
+    seed: int = 0,
+    epochs: int = EPOCHS,
+    share: float = SHARE,
+    names: Sequence[str] = networks.NAMES,
+) -> list[ModelCard]:
+    """Train, score and save the networks; the same seed on the same machine gives the same weights.
 
     Args:
         csv: the load profile.
@@ -163,6 +171,7 @@ def train(csv: Path, out: Path, *, seed: int = 0, epochs: int = EPOCHS, share: f
         seed: of the weights and of the order of the windows.
         epochs: how often a share of the windows is gone through.
         share: that share, in (0, 1].
+        names: which networks.
 
     Raises:
         OSError, InvalidLoadProfile, ValueError: if the profile cannot be read or trained on.
@@ -174,7 +183,7 @@ def train(csv: Path, out: Path, *, seed: int = 0, epochs: int = EPOCHS, share: f
     data = (SAMPLE_DATA if csv.resolve() == SAMPLE.resolve() else own) | {"sha256": sha256}
     series = prepare(profile)
     cards = []
-    for name in networks.NAMES:
+    for name in names:
         keras.utils.set_random_seed(seed)
         model = networks.build(name, len(COLUMNS))
         fit(model, series, epochs=epochs, seed=seed, share=share)

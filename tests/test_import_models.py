@@ -16,11 +16,12 @@ import numpy as np
 import pytest
 from toy import QUIET, card_of, keras_folder, keras_model, members, model_folder, save_model, write_members
 
-from import_models import SHIPPED, import_model, main
+from import_models import SHIPPED, SHIPPED_IMPORT, import_model, main
 from models.card import CARD
 from models.catalogue import Catalogue
 from models.errors import InvalidCard, ModelError, RefusedWeights
 from models.keras_file import LARGEST_UNPACKED
+from models.labels import FILE, assign, current, previous
 from models.store import Store
 from models.weights import complete_card, locate
 
@@ -47,7 +48,7 @@ def test_model_of_ones_own_serves_under_a_name_of_its_own(tmp_path: Path, store:
     """A SavedModel and a card are all it takes; BentoML lists the result as any other model."""
     folder = model_folder(tmp_path / "mine")
     done = import_model(folder, name="bakery-2", store=store)
-    assert (done.new, done.newest) == (True, True)
+    assert (done.new, done.labels) == (True, ("stable",))
     assert done.tag.startswith("bakery-2:")
     assert answers(store, "bakery-2").tolist() == [[1.25] * 8] * 2
     assert card_of(store.newest()["bakery-2"].directory).name == "bakery-2"
@@ -84,7 +85,7 @@ def test_same_content_is_imported_once(tmp_path: Path, store: Store) -> None:
     created = store.entries()
     (folder / CARD).write_text(json.dumps(json.loads((folder / CARD).read_text())))
     again = import_model(folder, store=store)
-    assert (again.tag, again.new, again.newest) == (first.tag, False, True)
+    assert (again.tag, again.new, again.labels) == (first.tag, False, ("stable",))
     assert store.entries() == created
 
 
@@ -95,7 +96,7 @@ def test_changed_content_is_a_new_version(tmp_path: Path, store: Store) -> None:
     first, second = import_model(old, store=store), import_model(new, store=store)
     assert first.tag != second.tag
     again = import_model(old, store=store)
-    assert (again.new, again.newest) == (False, False)
+    assert (again.new, again.labels) == (False, ())
     assert len(store.entries()) == 2
 
 
@@ -110,6 +111,77 @@ def test_damaged_entry_is_replaced(tmp_path: Path, store: Store) -> None:
     (entry / "model.yaml").unlink()
     assert import_model(folder, store=store).new
     assert len(store.entries()) == 1
+
+
+BY_LABEL: list[tuple[Any, tuple[str, ...], int]] = [
+    (None, ("stable",), 1),
+    ("stable", ("stable",), 1),
+    ("canary", ("canary",), 0),
+    ("none", (), 0),
+]
+
+
+@pytest.mark.parametrize("label, labels, stable", BY_LABEL)
+def test_label_decides_what_answers(
+    label: Any, labels: tuple[str, ...], stable: int, tmp_path: Path, store: Store
+) -> None:
+    """A new version is stable unless told otherwise; the one before it stays known, to be rolled back to."""
+    old, new = model_folder(tmp_path / "old"), model_folder(tmp_path / "new", description="Better")
+    versions = [import_model(old, store=store).tag.split(":")[1]]
+    done = import_model(new, store=store, label=label, by="ada")
+    versions.append(done.tag.split(":")[1])
+    assert (done.new, done.labels) == (True, labels)
+    now = current(store.folder("toy"), store.entries())
+    assert now.stable == versions[stable]
+    assert previous(now, store.entries()) == (versions[0] if stable else None)
+
+
+@pytest.mark.parametrize("label, expected", [("canary", {"canary"}), ("none", set()), (None, {"stable"})])
+def test_first_version_of_a_name_gets_what_was_asked_for(
+    label: Any, expected: set[str], tmp_path: Path, store: Store
+) -> None:
+    """A first version that came in on trial is not stable for want of another."""
+    import_model(model_folder(tmp_path / "mine"), store=store, label=label)
+    assert set(current(store.folder("toy"), store.entries()).labels) == expected
+
+
+def chosen_by_import(store: Store, folders: list[Path]) -> None:
+    import_model(folders[2], store=store, by="ada")
+
+
+def chosen_by_label(store: Store, folders: list[Path]) -> None:
+    tag = import_model(folders[2], store=store, label="none", by="ada").tag
+    assign(store, "toy", "stable", tag.split(":")[1], by="ada")
+
+
+def taken_away(store: Store, folders: list[Path]) -> None:
+    assign(store, "toy", "stable", None, by="ada")
+
+
+def from_before_labels(store: Store, folders: list[Path]) -> None:
+    (store.folder("toy") / FILE).unlink()
+
+
+def left_alone(store: Store, folders: list[Path]) -> None:
+    pass
+
+
+@pytest.mark.parametrize(
+    "act, moves",
+    [(chosen_by_import, 0), (chosen_by_label, 0), (taken_away, 0), (from_before_labels, 0), (left_alone, 1)],
+)
+def test_shipped_model_never_displaces_what_a_person_chose(
+    act: Callable[[Store, list[Path]], None], moves: int, tmp_path: Path, store: Store
+) -> None:
+    """Each start imports what ships: a newer one follows an older one, and leaves every other choice alone."""
+    folders = [model_folder(tmp_path / words, description=words) for words in ("shipped", "newer", "own")]
+    import_model(folders[0], store=store, by=SHIPPED_IMPORT)
+    act(store, folders)
+    before = current(store.folder("toy"), store.entries()).stable
+    for _ in range(2):
+        done = import_model(folders[1], store=store, by=SHIPPED_IMPORT)
+    assert (current(store.folder("toy"), store.entries()).stable != before) == bool(moves)
+    assert bool(done.labels) == bool(moves)
 
 
 def shipped(folder: Path) -> Path:

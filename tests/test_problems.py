@@ -18,13 +18,15 @@ from edge.problems import KINDS, MEDIA_TYPE, SHOWN, ProblemMiddleware, problem
 from models import errors as model_errors
 from processing.errors import InvalidLoadProfile, Problem
 
-FAULT = {"type": "missing", "loc": ("body", "username"), "msg": "Field required", "input": "canary"}
+FAULT = {"type": "missing", "loc": ("body", "username"), "msg": "Field required", "input": "nightingale"}
 EXAMPLES = [
     (edge_errors.MalformedUpload("Broken."), 400, "Broken."),
     (auth_errors.NotAuthenticated(), 401, "Not authenticated"),
-    (auth_errors.InvalidToken("canary"), 401, "Could not validate credentials"),
+    (auth_errors.InvalidToken("nightingale"), 401, "Could not validate credentials"),
     (auth_errors.InvalidCredentials(), 401, "Incorrect username or password"),
     (model_errors.UnknownModel("x", ["gru"]), 404, "No model is named 'x'; known: gru"),
+    (model_errors.UnknownVersion("gru", "9", "stable (1)"), 404, "no version or label '9'; there are: stable (1)"),
+    (model_errors.VersionNotLoaded("gru", "2", "stable (1), 2"), 409, "python -m models label gru 2 canary"),
     (edge_errors.BodyTooSlow(3), 408, "3 seconds"),
     (edge_errors.BodyTooLarge(9), 413, "9 bytes"),
     (edge_errors.UnsupportedMediaType("image/png"), 415, "image/png"),
@@ -32,13 +34,13 @@ EXAMPLES = [
     (InvalidLoadProfile([Problem(2, "Datum", "gap", "A gap.")]), 422, "Row 2: A gap."),
     (RequestValidationError([FAULT]), 422, "username: Field required"),
     (model_errors.NonFiniteForecast("gru", [0]), 422, "not finite"),
-    (model_errors.ModelUnavailable("gru", "canary"), 503, "'gru' cannot answer now"),
+    (model_errors.ModelUnavailable("gru", "nightingale"), 503, "'gru' cannot answer now"),
     (auth_errors.PasswordChecksBusy(7), 503, "7 s"),
-    (SQLAlchemyError("canary"), 503, "users cannot be read"),
-    (TimeoutError("canary"), 504, "took too long"),
-    (HTTPException(404, "canary"), 404, "/docs.json"),
-    (HTTPException(418, "canary"), 418, "Teapot"),
-    (ZeroDivisionError("canary"), 500, "Nothing was wrong with the request"),
+    (SQLAlchemyError("nightingale"), 503, "users cannot be read"),
+    (TimeoutError("nightingale"), 504, "took too long"),
+    (HTTPException(404, "nightingale"), 404, "/docs.json"),
+    (HTTPException(418, "nightingale"), 418, "Teapot"),
+    (ZeroDivisionError("nightingale"), 500, "Nothing was wrong with the request"),
 ]
 
 
@@ -58,7 +60,7 @@ def test_errors_become_problem_documents(error: Exception, status: int, words: s
     response = problem(error)
     assert response.status_code == status
     assert words.casefold() in document(response)["detail"].casefold()
-    assert b"canary" not in response.body
+    assert b"nightingale" not in response.body
 
 
 def test_every_kind_has_an_example() -> None:
@@ -125,8 +127,8 @@ def raising(error: Exception) -> Any:
 FOREIGN = [
     (PlainTextResponse("Not Found", 404), 404),
     (JSONResponse([{"error": "a stray comma"}], 400), 400),
-    (JSONResponse({"error": "canary"}, 500), 500),
-    (raising(ValueError("canary")), 500),
+    (JSONResponse({"error": "nightingale"}, 500), 500),
+    (raising(ValueError("nightingale")), 500),
     (raising(edge_errors.BodyTooLarge(9)), 413),
 ]
 
@@ -140,7 +142,7 @@ def test_the_middleware_makes_one_shape(app: Any, status: int) -> None:
     headers = dict(start["headers"])
     assert headers[b"content-type"] == MEDIA_TYPE.encode()
     assert int(headers[b"content-length"]) == len(body)
-    assert b"canary" not in body
+    assert b"nightingale" not in body
 
 
 def test_good_answers_pass_as_they_are() -> None:

@@ -12,7 +12,7 @@ from e2e.running import BENTOML, PASSWORD, PROJECT, Place, Running, free_port, r
 
 ROOTS = {"bentofile.yaml", "config.py", "first_start.py", "import_models.py", "service.py"}
 PACKAGES = ("auth", "edge", "models", "processing")
-TRAINING = {"models/train.py", "models/fitting.py", "models/networks.py", "models/naive.py"}
+TRAINING = {f"models/{name}.py" for name in ("train", "fitting", "networks", "naive", "retrain", "reports", "trial")}
 
 
 @pytest.fixture(scope="module")

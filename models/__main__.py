@@ -1,0 +1,152 @@
+"""The command `python -m models`: lists the models in the store, labels, rolls back and deletes their versions.
+
+In: a verb, the name of a model, a version. Out: lines on standard output and the exit status 0; 1 with one line
+on standard error where it is refused; 2 where it was not understood. No model is loaded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from models.errors import InvalidLabels, ModelError, UnknownModel, UnknownVersion
+from models.labels import LABELS, STABLE, Labels, assign, current, delete, person, previous, told
+from models.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from models.store import Entry
+
+NONE = "none"
+EXAMPLES = """\
+examples:
+  python -m models list                          every model, its versions and labels
+  python -m models list gru                      one model, and every change of its labels
+  python -m models label gru 3f2a canary         on trial: answers at /predict/gru?version=canary
+  python -m models label gru canary stable       the version on trial answers from now on
+  python -m models rollback gru                  the version that was stable before answers again
+  python -m models label gru none canary         takes the label away
+  python -m models delete gru 3f2a               removes a version that bears no label
+
+VERSION is a version, its first digits, or a label. A running service takes up every change within
+LASTGANG_WATCH_SECONDS, without a restart; if it cannot load a version, the one before it goes on answering and
+the reason stands in the service's log. The models are in BentoML's model store (BENTOML_HOME).
+"""
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Return the verb and its arguments; print help or how to call the command, and exit, where asked."""
+    parser = argparse.ArgumentParser(
+        prog="python -m models",
+        description="The models of Lastgang, their versions and labels.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    listing = verbs.add_parser("list", help="show models, versions and labels")
+    listing.add_argument("name", nargs="?", metavar="NAME", help="one model, with the history of its labels")
+    labelling = verbs.add_parser("label", help="give a label to a version, or take it away")
+    rolling = verbs.add_parser("rollback", help="make stable again what was stable before; a second time undoes it")
+    deleting = verbs.add_parser("delete", help="remove a version that bears no label")
+    for one in (labelling, rolling, deleting):
+        one.add_argument("name", metavar="NAME", help="the model, as in /predict/NAME")
+    labelling.add_argument("version", metavar="VERSION", help=f"a version, its first digits, a label, or {NONE}")
+    labelling.add_argument("label", metavar="LABEL", choices=LABELS, help=" or ".join(LABELS))
+    deleting.add_argument("version", metavar="VERSION", help="a version or its first digits")
+    return parser.parse_args(arguments)
+
+
+def run(asked: argparse.Namespace, store: Store, by: str) -> str:
+    """Do what `parse` understood; return what there is to say.
+
+    Args:
+        asked: the verb and its arguments.
+        store: to read or change.
+        by: who asks, for the history.
+
+    Raises:
+        ModelError: if it is refused; nothing is changed then.
+    """
+    if asked.verb == "list" and asked.name is None:
+        by_name = {entry.name: _versions(store, entry.name) for entry in store.entries()}
+        listed = [_listed(store, name, entries) for name, entries in by_name.items()]
+        return "\n".join(listed) or "There are no models; import them with: python import_models.py"
+    entries = _versions(store, asked.name)
+    labels = current(store.folder(asked.name), entries)
+    if asked.verb == "list":
+        return "\n".join([_listed(store, asked.name, entries), *_history(labels)])
+    if asked.verb == "delete":
+        entry = _resolved(asked.name, asked.version, labels, entries)
+        delete(store, entry)
+        return f"{entry.tag} was deleted."
+    if asked.verb == "label" and asked.version == NONE:
+        assign(store, asked.name, asked.label, None, by=by)
+        return f"No version of {asked.name} is {asked.label}."
+    if asked.verb == "label":
+        version, label = _resolved(asked.name, asked.version, labels, entries).version, asked.label
+    else:
+        version, label = _previous(asked.name, labels, entries), STABLE
+    assign(store, asked.name, label, version, by=by)
+    return f"{asked.name}:{version} is {label}."
+
+
+def _versions(store: Store, name: str) -> list[Entry]:
+    entries = store.entries()
+    found = [entry for entry in entries if entry.name == name]
+    if not found:
+        raise UnknownModel(name, dict.fromkeys(entry.name for entry in entries))
+    return found
+
+
+def _resolved(name: str, asked: str, labels: Labels, entries: Sequence[Entry]) -> Entry:
+    """Find the one version that was meant."""
+    borne = {str(label): version for label, version in labels.labels.items()}
+    wanted = borne.get(asked) if asked in LABELS else asked
+    exact = [entry for entry in entries if entry.version == wanted]
+    begun = [entry for entry in entries if wanted and entry.version.startswith(wanted)]
+    found = exact or begun
+    if len(found) != 1:
+        raise UnknownVersion(name, asked, told(labels, entries))
+    return found[0]
+
+
+def _previous(name: str, labels: Labels, entries: Sequence[Entry]) -> str:
+    if (version := previous(labels, entries)) is None:
+        raise UnknownVersion(name, "stable before", told(labels, entries))
+    return version
+
+
+def _listed(store: Store, name: str, entries: Sequence[Entry]) -> str:
+    try:
+        labels, trouble = current(store.folder(name), entries), []
+    except InvalidLabels as error:
+        labels, trouble = Labels(), [f"  {error}"]
+    lines = [
+        f"{name:<20} {entry.version:<18} {entry.created:%Y-%m-%d %H:%M:%S} UTC  {', '.join(labels.of(entry.version))}"
+        for entry in entries
+    ]
+    return "\n".join([*map(str.rstrip, lines), *trouble])
+
+
+def _history(labels: Labels) -> list[str]:
+    return [
+        f"  {change.at:%Y-%m-%d %H:%M:%S} UTC  {change.label:<7} {change.version or 'taken away'}  by {change.by}"
+        for change in labels.history
+    ]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command on BentoML's own store; return the exit status."""
+    asked = parse(arguments)
+    try:
+        print(run(asked, Store(), person("python -m models")))
+    except (ModelError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
