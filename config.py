@@ -18,6 +18,8 @@ from sqlalchemy import URL
 
 PREFIX = "LASTGANG_"
 PROJECT = Path(__file__).resolve().parent
+# A Bento is copied, exported and made into images: nothing of this machine may be written into it.
+IN_A_BENTO = (PROJECT.parent / "bento.yaml").exists()
 
 
 class SettingsError(Exception):
@@ -37,9 +39,10 @@ class Settings(BaseModel):
         Literal["development", "production"],
         Field(description="`production` generates nothing and refuses to start with a missing or weak secret."),
     ] = "development"
-    home: Annotated[Path, Field(description="Folder of all state of its own: users, keys, certificate, logs.")] = (
-        PROJECT / ".lastgang"
-    )
+    home: Annotated[
+        Path,
+        Field(description="Folder of all state of its own: users, keys, certificate, reports."),
+    ] = (Path.home() if IN_A_BENTO else PROJECT) / ".lastgang"
     host: Annotated[
         IPv4Address | IPv6Address,
         BeforeValidator(_address),
@@ -85,6 +88,9 @@ class Settings(BaseModel):
         float,
         Field(ge=0, le=3_600, description="Seconds between two looks for new or re-labelled models; 0 never looks."),
     ] = 1.0
+    body_seconds: Annotated[
+        float, Field(gt=0, le=3_600, description="Seconds within which a request's body must have arrived.")
+    ] = 20.0
     open_docs: Annotated[
         bool | None,
         Field(description="Whether `/` and `/docs.json` need no token; if unset, only in development."),

@@ -49,7 +49,10 @@ def prepare(settings: Settings) -> FirstUser | None:
     Raises:
         SettingsError: something is missing or weak and may not be made, or cannot be used.
     """
-    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"LASTGANG_HOME={settings.home} cannot be made a folder ({error.strerror}).") from None
     if settings.production:
         _demand(settings)
     else:

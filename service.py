@@ -1,95 +1,45 @@
 """Lastgang, the service: the way of a request, from token to answer.
 
-A request meets, in this order: `ProblemMiddleware` (whatever goes wrong, one shape), `AuthMiddleware` (token to
-user), `UploadMiddleware` (bounded body to the bytes of a file), then an endpoint below. Everything that a
-worker holds is made when it first needs it; importing this module makes nothing.
+    ProblemMiddleware    whatever goes wrong on the way: one shape
+    AuthMiddleware       token to user                                     401
+    UploadMiddleware     body to the bytes of one file, bounded            400, 408, 413, 415
+    an endpoint below    query to wishes, name to model                    404, 409, 422
+                         bytes to load profile                             422, with every problem's row
+                         load profile to forecast, forecast to answer      503
+
+What a worker holds (models, users, keys, routes without a file) is made in `worker.py`.
 """
 
 import logging
-from collections.abc import Sequence
-from datetime import timedelta
-from functools import cache
 from typing import Any, cast
 
 import bentoml
-import numpy as np
-import numpy.typing as npt
 
-from auth.app import LogIn, create_app
-from auth.middleware import Authenticator, AuthMiddleware, Identity
-from auth.passwords import Passwords
-from auth.tokens import Tokens
-from auth.users import UserStore
-from config import load_settings, stopping_the_start
+from auth.middleware import AuthMiddleware
+from config import stopping_the_start
 from edge import answers, csv_answers, pages
 from edge.answers import SiteAnswer
-from edge.problems import ProblemMiddleware, answering, handle_errors
+from edge.problems import ProblemMiddleware, answering
 from edge.queries import FORECAST, PREDICT, prefers_csv, read_query
 from edge.uploads import UploadMiddleware
-from first_start import announce, prepare, signing_key
-from models.card import ModelCard
-from models.catalogue import Catalogue, ServedModel
-from models.errors import NonFiniteForecast
-from models.store import Store
+from first_start import announce, prepare
+from forecasting import power, site_forecasts
 from models.watching import Watch
-from processing.errors import Problem
-from processing.pipeline import Preparation
-from processing.reading import LoadProfile, Reader, read_load_profile
+from processing.reading import Reader, read_load_profile
 from processing.sites import Site, Sites, read_sites
+from worker import PROBES, app, authenticate, catalogue, settings
 
 logger = logging.getLogger("bentoml.lastgang")  # BentoML configures the loggers below its own name
 
-PROBES = ("/livez", "/readyz", "/healthz")
-BATCH_SIZES = (1, 32)  # windows that a model is compiled for; half a second and some MB for each at the start
-AT_ONCE = 512  # sites of one request that a model gets at a time; 10 MB of input
-
-with stopping_the_start():
-    settings = load_settings()
-
-
-@cache
-def catalogue() -> Catalogue:
-    """Return the models of this worker; `Lastgang.__init__` loads them."""
-    return Catalogue(Store(), batch_sizes=BATCH_SIZES)
-
-
-@cache
-def tokens() -> Tokens:
-    """Return what issues and verifies the tokens of this worker."""
-    lifetime = timedelta(minutes=settings.token_minutes)
-    return Tokens([signing_key(settings)], settings.issuer, settings.audience, lifetime)
-
-
-@cache
-def users() -> UserStore:
-    """Return this worker's view of the shared user store."""
-    return UserStore(settings.user_database)
-
-
-@cache
-def log_in() -> LogIn:
-    """Return what turns a name and a password into a token."""
-    return LogIn(users(), Passwords(), tokens())
-
-
-@cache
-def authenticator() -> Authenticator:
-    """Return what finds the user behind a token."""
-    return Authenticator(tokens(), users())
-
-
-async def authenticate(token: str) -> Identity:
-    """Return who bears the token."""
-    return await authenticator()(token)
-
-
-app = create_app(log_in)
-pages.add_routes(app, catalogue)
-handle_errors(app)
-
-open_routes = {("GET", path) for path in PROBES} | {("POST", "/token")}
+OPEN_ROUTES = {("POST", "/token"), *(("GET", path) for path in PROBES)}
 if settings.docs_are_open:
-    open_routes |= {("GET", path) for path in pages.DOCUMENTATION}
+    OPEN_ROUTES |= {("GET", path) for path in pages.DOCUMENTATION}
+UPLOADS = {"/predict/": settings.max_body_bytes, "/forecast/": settings.max_bulk_bytes}
+MIDDLEWARES: tuple[tuple[Any, dict[str, Any]], ...] = (  # the outermost first
+    (ProblemMiddleware, {"seconds": settings.request_seconds}),
+    (AuthMiddleware, {"authenticate": authenticate, "open_routes": OPEN_ROUTES}),
+    (UploadMiddleware, {"limits": UPLOADS, "seconds": settings.body_seconds}),
+)
 
 
 @bentoml.service(
@@ -139,7 +89,7 @@ class Lastgang:
         model = catalogue().get(ctx.request.path_params["model"], query.version)
         zone = query.time_zone or model.card.time_zone
         profile = read_load_profile(ctx.request.state.upload, time_zone=zone, at_least=model.card.window)
-        return answers.json_response(_power(model, [profile]).tolist())
+        return answers.json_response(power(model, [profile]).tolist())
 
     @bentoml.api(route="/forecast/{model}")
     @answering
@@ -151,64 +101,16 @@ class Lastgang:
         zone = query.time_zone or model.card.time_zone
         read = read_sites(ctx.request.state.upload, Reader(zone, model.card.window, query.rules()))
         if isinstance(read, Sites):
-            forecasts = _forecasts(model, read.sites)
+            forecasts = site_forecasts(model, read.sites)
             if as_csv:
                 return csv_answers.response(model, read.notes, forecasts)
             return answers.site_forecasts(model, zone, read.notes, forecasts)
-        power = _power(model, [read])[0]
+        steps = power(model, [read])[0]
         if as_csv:
-            return csv_answers.response(model, (), [SiteAnswer(Site("", read), power)])
-        return answers.forecast(model, read, power)
+            return csv_answers.response(model, (), [SiteAnswer(Site("", read), steps)])
+        return answers.forecast(model, read, steps)
 
 
-def _power(model: ServedModel, profiles: Sequence[LoadProfile]) -> npt.NDArray[np.float64]:
-    """Go the way from n load profiles to (n, horizon) kW."""
-    preparation = _preparation(model.card)
-    return preparation.power(model.runner.predict(preparation.model_inputs(profiles)))
-
-
-def _forecasts(model: ServedModel, sites: Sequence[Site]) -> list[SiteAnswer]:
-    """Forecast every site that can be, `AT_ONCE` at a time: so much memory, however many there are."""
-    forecasts: list[SiteAnswer] = []
-    for start in range(0, len(sites), AT_ONCE):
-        part = list(sites[start : start + AT_ONCE])
-        try:
-            good = [site.profile for site in part if site.profile is not None]
-            powers = iter(_power(model, good))
-        except NonFiniteForecast as error:
-            bad = {id(good[row]) for row in error.rows}
-            part = [_without_forecast(site, error) if id(site.profile) in bad else site for site in part]
-            powers = iter(_power(model, [site.profile for site in part if site.profile is not None]))
-        forecasts += [SiteAnswer(site, None if site.profile is None else next(powers)) for site in part]
-    return forecasts
-
-
-def _without_forecast(site: Site, error: NonFiniteForecast) -> Site:
-    return Site(site.name, None, (Problem(None, None, "no_finite_forecast", str(error)),), 1)
-
-
-def _preparation(card: ModelCard) -> Preparation:
-    """Return what the card says of a model's input and output."""
-    return Preparation(
-        columns=card.column_names,
-        mean=[column.mean for column in card.columns],
-        std=[column.std for column in card.columns],
-        target_mean=card.target.mean,
-        target_std=card.target.std,
-        window=card.window,
-    )
-
-
-# The first one is the outermost. BentoML does not tell a type checker that its decorator made a Service of the class.
-for middleware, options in (
-    (ProblemMiddleware, {"seconds": settings.request_seconds}),
-    (AuthMiddleware, {"authenticate": authenticate, "open_routes": open_routes}),
-    (
-        UploadMiddleware,
-        {
-            "limits": {"/predict/": settings.max_body_bytes, "/forecast/": settings.max_bulk_bytes},
-            "seconds": settings.request_seconds,
-        },
-    ),
-):
+for middleware, options in MIDDLEWARES:
+    # BentoML does not tell a type checker that its decorator made a Service of the class.
     cast("Any", Lastgang).add_asgi_middleware(middleware, **options)

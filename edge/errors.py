@@ -20,7 +20,9 @@ class BodyTooLarge(RequestError):
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        super().__init__(f"The body is larger than {limit} bytes. Send a shorter file: the last seven days suffice.")
+        super().__init__(
+            f"The body is larger than {limit} bytes. Send less; of a load profile the last seven days suffice."
+        )
 
 
 class BodyTooSlow(RequestError):
@@ -37,8 +39,8 @@ class UnsupportedMediaType(RequestError):
     def __init__(self, given: str) -> None:
         self.given = given
         super().__init__(
-            f"The body is {given[:80]!r}. Send multipart/form-data with the CSV in the field 'file', "
-            "or the CSV alone as text/csv, without a content encoding."
+            f"The body's type is {given[:80]!r}. Send multipart/form-data with the CSV in the field 'file', "
+            "or the CSV alone as text/csv, without a Content-Encoding."
         )
 
 

@@ -45,11 +45,15 @@ class Kind:
 
 
 _BEARER = {"WWW-Authenticate": "Bearer"}
+_BAD_BEARER = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
 KINDS: dict[type[Exception], Kind] = {
     MalformedUpload: Kind(400, "malformed-upload", "The upload cannot be read"),
-    NotAuthenticated: Kind(401, "not-authenticated", "A token is needed", _BEARER),
+    NotAuthenticated: Kind(401, "not-authenticated", "A token from POST /token is needed", _BEARER),
     InvalidToken: Kind(
-        401, "invalid-token", "The token is not good", {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+        401,
+        "invalid-token",
+        "The token is not good; get a new one from POST /token",
+        {"WWW-Authenticate": 'Bearer error="invalid_token"'},
     ),
     InvalidCredentials: Kind(401, "invalid-credentials", "The log-in failed", _BEARER),
     UnknownModel: Kind(404, "unknown-model", "There is no such model"),

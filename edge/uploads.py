@@ -64,9 +64,9 @@ async def read_file(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
     headers = Headers(scope=scope)
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     if encoding := headers.get("content-encoding"):
-        raise UnsupportedMediaType(encoding)
+        raise UnsupportedMediaType(f"encoded as {encoding}")
     if media_type not in {"multipart/form-data", "text/csv"}:
-        raise UnsupportedMediaType(media_type or "of no Content-Type")
+        raise UnsupportedMediaType(media_type or "not said")
     body = b"".join([chunk async for chunk in _chunks(_bounded(scope, receive, max_bytes))])
     return body if media_type == "text/csv" else await _only_file(headers, body)
 

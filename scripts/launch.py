@@ -14,7 +14,6 @@ import sys
 import threading
 import urllib.request
 from http import HTTPStatus
-from pathlib import Path
 from types import FrameType
 
 from config import PROJECT, Settings, SettingsError, load_settings, stopping_the_start
@@ -41,7 +40,7 @@ def main() -> int:
         importing = [sys.executable, "import_models.py"]
         if subprocess.run(importing, cwd=PROJECT, env=environment, start_new_session=True, check=False).returncode:
             return 1
-        serving = [str(Path(sys.executable).with_name("bentoml")), "serve", "service:Lastgang"]
+        serving = [sys.executable, "-m", "bentoml", "serve", "service:Lastgang"]
         server = subprocess.Popen(serving, cwd=PROJECT, env=environment, start_new_session=True)
         return _Foreground(settings, welcome, server).run()
 
@@ -141,7 +140,7 @@ def _first_steps(settings: Settings, first_user: FirstUser | None) -> str:
     elif settings.first_password is not None:
         shown = '"${LASTGANG_FIRST_PASSWORD:?set it here as for the service}"'
     else:
-        shown = "'the password shown at the first start'"
+        shown = "'the password shown at the first start'   # or set another: .venv/bin/python -m auth password admin"
     name = shlex.quote(first_user.name if first_user else settings.first_user or "admin")
     return f"""
 Lastgang is ready: {url}/ is its documentation; Ctrl-C stops it.

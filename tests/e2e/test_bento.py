@@ -10,7 +10,15 @@ import httpx
 import pytest
 from e2e.running import BENTOML, PASSWORD, PROJECT, Place, Running, free_port, run
 
-ROOTS = {"bentofile.yaml", "config.py", "first_start.py", "import_models.py", "service.py"}
+ROOTS = {
+    "bentofile.yaml",
+    "config.py",
+    "first_start.py",
+    "forecasting.py",
+    "import_models.py",
+    "service.py",
+    "worker.py",
+}
 PACKAGES = ("auth", "edge", "models", "processing")
 TRAINING = {f"models/{name}.py" for name in ("train", "fitting", "networks", "naive", "retrain", "reports", "trial")}
 

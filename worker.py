@@ -1,0 +1,67 @@
+"""What one worker of the service holds: its models, its view of the users, its keys, its routes.
+
+Each is made when it is first needed, so that importing this module makes nothing: `bentoml build` and the parent
+of the workers import it, too, and have neither keys nor users. A setting that cannot be used ends the process here.
+"""
+
+from datetime import timedelta
+from functools import cache
+
+from auth.app import LogIn, create_app
+from auth.middleware import Authenticator, Identity
+from auth.passwords import Passwords
+from auth.tokens import Tokens
+from auth.users import UserStore
+from config import load_settings, stopping_the_start
+from edge import pages
+from edge.problems import handle_errors
+from first_start import signing_key
+from models.catalogue import Catalogue
+from models.store import Store
+
+PROBES = ("/livez", "/readyz", "/healthz")
+BATCH_SIZES = (1, 32)  # windows that a model is compiled for; half a second and some MB for each at the start
+
+with stopping_the_start():
+    settings = load_settings()
+
+
+@cache
+def catalogue() -> Catalogue:
+    """Return the models of this worker; `Lastgang.__init__` loads them."""
+    return Catalogue(Store(), batch_sizes=BATCH_SIZES)
+
+
+@cache
+def tokens() -> Tokens:
+    """Return what issues and verifies the tokens of this worker."""
+    lifetime = timedelta(minutes=settings.token_minutes)
+    return Tokens([signing_key(settings)], settings.issuer, settings.audience, lifetime)
+
+
+@cache
+def users() -> UserStore:
+    """Return this worker's view of the shared user store."""
+    return UserStore(settings.user_database)
+
+
+@cache
+def log_in() -> LogIn:
+    """Return what turns a name and a password into a token."""
+    return LogIn(users(), Passwords(), tokens())
+
+
+@cache
+def authenticator() -> Authenticator:
+    """Return what finds the user behind a token."""
+    return Authenticator(tokens(), users())
+
+
+async def authenticate(token: str) -> Identity:
+    """Return who bears the token."""
+    return await authenticator()(token)
+
+
+app = create_app(log_in)
+pages.add_routes(app, catalogue)
+handle_errors(app)
