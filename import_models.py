@@ -35,8 +35,8 @@ SHIPPED = Path(__file__).parent / "models" / "pretrained"
 SHIPPED_IMPORT = "the import of the shipped models"
 EPILOG = """\
 A model folder holds card.json and either saved_model/ (from model.export()) or one .keras file. The card
-says which columns the model consumes and how they were scaled: copy models/pretrained/gru/card.json, change
-it, and let `python -m models.card DIR` fill in the SHA-256 of the weights.
+says which columns the model consumes and how they were scaled: `python -m models.card --new DIR` drafts one,
+you replace its placeholders, and `python -m models.card DIR` checks it.
 
 examples:
   python import_models.py                                   the models that ship with Lastgang

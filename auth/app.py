@@ -106,7 +106,9 @@ def create_app(log_in: Callable[[], LogIn]) -> FastAPI:
         log_in: gives what turns a name and a password into a token. It is asked when a request needs it, so that
             a process which only looks at the routes has to have neither users nor keys.
     """
-    app = FastAPI(title="Lastgang: users and tokens", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(
+        title="Lastgang: users and tokens", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False
+    )
 
     @app.post("/token", summary="Get an access token", tags=["auth"], response_description="A new token")
     async def token(form: Annotated[OAuth2PasswordRequestForm, Depends()], response: Response) -> AccessToken:

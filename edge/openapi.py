@@ -4,7 +4,7 @@ FastAPI describes the routes that it serves; the routes that BentoML serves are 
 own document shows neither the multipart field, nor the path parameter, nor that a token is needed.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -13,7 +13,8 @@ from pydantic import BaseModel, Field
 
 from auth.app import BEARER
 from edge.answers import Forecast, ProblemEntry, SiteForecasts
-from edge.problems import KINDS, MEDIA_TYPE, TYPE_PREFIX
+from edge.documented_problems import PROBLEMS, examples
+from edge.problems import MEDIA_TYPE
 from edge.queries import FORECAST, PREDICT
 from processing import plausibility, repairs
 
@@ -164,37 +165,18 @@ def _upload(  # noqa: PLR0913, PLR0917
                 "text/csv": {"schema": {"type": "string"}, "example": _SAMPLE_CSV},
             },
         },
-        "responses": {
-            "200": {"description": "The forecast", "content": answer},
-            **{str(status): {} for status in (400, 404, 408, 409, 413, 415, 422, 503, 504)},
-        },
+        "responses": {"200": {"description": "The forecast", "content": answer}},
     }
 
 
 def _describe_errors(path: str, operation: dict[str, Any]) -> None:
-    """Give every error of an operation the one shape, and a closed operation its 401."""
-    responses = operation["responses"]
-    if "security" in operation:
-        responses["401"] = {}
-    if path == "/token":
-        responses |= {status: {} for status in ("400", "401", "413", "503", "504")}
-    if path == "/readyz":
-        responses["503"] = {}
-    if path == "/models/{model}":
-        responses |= {"404": {}, "409": {}, "422": {}, "503": {}}
-    for status in [status for status in responses if int(status) >= 400]:  # noqa: PLR2004
-        responses[status] = _problem_response(int(status))
-
-
-def _problem_response(status: int) -> dict[str, Any]:
-    kinds = [kind for kind in KINDS.values() if kind.status == status]
-    examples = {
-        kind.name: {"value": {"type": TYPE_PREFIX + kind.name, "title": kind.title, "status": status, "detail": "…"}}
-        for kind in kinds
-    }
-    content = {"schema": {"$ref": _REFERENCE + "Problem"}} | ({"examples": examples} if examples else {})
-    return {"description": _joined(kind.title for kind in kinds), "content": {MEDIA_TYPE: content}}
-
-
-def _joined(titles: Iterable[str]) -> str:
-    return "; or ".join(dict.fromkeys(titles)) or "An error"
+    """Give an operation the errors that can happen there, and no others, in the one shape."""
+    responses = {status: answer for status, answer in operation["responses"].items() if int(status) < 400}  # noqa: PLR2004
+    for status, documents in sorted(examples(PROBLEMS[path]).items()):
+        content = {
+            "schema": {"$ref": _REFERENCE + "Problem"},
+            "examples": {name: {"value": value} for name, value in documents.items()},
+        }
+        titles = dict.fromkeys(value["title"] for value in documents.values())
+        responses[str(status)] = {"description": "; or ".join(titles), "content": {MEDIA_TYPE: content}}
+    operation["responses"] = responses

@@ -2,6 +2,7 @@
 
 `KINDS` is the one table from errors to HTTP. `ProblemMiddleware` is the outermost layer of the service: it
 answers for what the layers below raise, and rewrites what BentoML and Starlette answer in shapes of their own.
+Nothing here redirects: Starlette would, from a path with a slash too many, to whatever host the request names.
 """
 
 import asyncio
@@ -31,6 +32,7 @@ logger = logging.getLogger("bentoml.lastgang")
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:lastgang:problem:"
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
 SHOWN = 100  # problems of a CSV that are listed in full; the rest is counted
 
 
@@ -82,10 +84,15 @@ _OF_STATUS = {
 
 
 def problem(error: Exception) -> Response:
-    """Return the answer to an error: its kind's status and headers, and its own words as `detail`."""
-    kind = next((KINDS[cls] for cls in type(error).__mro__ if cls in KINDS), None)
+    """Return the answer to an error, and log what an operator has to see."""
     if isinstance(error, ModelUnavailable | SQLAlchemyError):
         logger.error("%s: %s", type(error).__name__, error)
+    return answer_to(error)
+
+
+def answer_to(error: Exception) -> Response:
+    """Return the answer to an error: its kind's status and headers, and its own words as `detail`."""
+    kind = next((KINDS[cls] for cls in type(error).__mro__ if cls in KINDS), None)
     if kind is None:
         if isinstance(error, HTTPException):
             return problem_of_status(error.status_code, dict(error.headers or {}))
@@ -221,7 +228,7 @@ class _OneShape:
         if message["type"] == "http.response.start":
             self.started = True
             headers = Headers(raw=message["headers"])
-            status = message["status"]
+            status = HTTPStatus.NOT_FOUND if message["status"] in REDIRECTS else message["status"]
             if status >= HTTPStatus.BAD_REQUEST and headers.get("content-type") != MEDIA_TYPE:
                 self._replaced = True
                 kept = _kept(headers.items())

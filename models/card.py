@@ -4,10 +4,12 @@ In and out: `card.json`, UTF-8, at most 1 MB. It says which columns the model co
 how they were scaled, what it answers and how well, and the SHA-256 of every weight file. Refused: unknown
 members, numbers that are not finite, and every contradiction that can be seen without the weights.
 
-`python -m models.card DIR` fills in or refreshes the digests, which makes a hand-written card complete.
+`python -m models.card --new DIR` drafts a card for the weights there; `python -m models.card DIR` fills in or
+refreshes the digests of a card and checks it.
 """
 
 import argparse
+import os
 import re
 import sys
 from pathlib import Path
@@ -17,6 +19,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from models.errors import InvalidCard, ModelError
 from models.fields import (
+    COLUMNS,
     ColumnName,
     Count,
     Deviation,
@@ -169,7 +172,7 @@ def read_card(path: Path) -> ModelCard:
         with path.open("rb") as file:
             text = file.read(LARGEST_CARD + 1)
     except OSError:
-        hint = "there is no card here; write card.json (see models/pretrained/gru) beside the weights"
+        hint = "there is no card here; draft one beside the weights with `python -m models.card --new`"
         raise InvalidCard(path, [hint]) from None
     if len(text) > LARGEST_CARD:
         raise InvalidCard(path, [f"is larger than {LARGEST_CARD} bytes; a card is a few kB"])
@@ -199,23 +202,53 @@ def main(arguments: list[str] | None = None) -> int:
     """Run `python -m models.card`; give the exit status."""
     from models.weights import complete_card, locate  # noqa: PLC0415  # weights.py itself needs this module
 
+    given = _arguments(arguments)
+    try:
+        source = locate(given.source, given.card)
+        if given.new:
+            os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+            from models.draft import draft_card, next_steps  # noqa: PLC0415  # loads the weights, and so TensorFlow
+
+            card = draft_card(given.source, source)
+            told = next_steps(given.source, given.card, card)
+        else:
+            card = complete_card(source)
+            told = f"{card.name}, {len(card.files)} {'file' if len(card.files) == 1 else 'files'}, complete\n"
+    except ModelError as error:
+        sys.stderr.write(f"models.card: {error}\n")
+        return 1
+    sys.stdout.write(f"{source.card}: {told}")
+    return 0
+
+
+_EPILOG = f"""\
+Weights tell how long the input and the forecast are and how many columns there are, and --new writes that down.
+They do not tell which columns these are, in which order, and with which mean and standard deviation each was
+normalised for the training: that is yours to say, and a wrong word there gives wrong forecasts without an error.
+There are eleven columns to choose from; times of the calendar are in the card's time zone:
+  {", ".join(COLUMNS[:5])},
+  {", ".join(COLUMNS[5:])}
+A model that answers in kW itself has the target mean 0 and std 1; any other the mean and std of its power.
+
+examples:
+  python -m models.card --new my-model/                      draft my-model/card.json
+  python -m models.card --new a.keras --card a.json          draft a card for a file elsewhere
+  python -m models.card my-model/                            after the weights or the card were changed
+  python -m models.card a.keras --card a.json
+"""
+
+
+def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m models.card",
         description="Write the SHA-256 of every weight file into a model's card and check the whole card.",
-        epilog="examples:\n  python -m models.card my-model/\n  python -m models.card a.keras --card a.json",
+        epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("source", type=Path, help="model folder, SavedModel folder or .keras file")
     parser.add_argument("--card", type=Path, help="the card, if it is not card.json in the model folder")
-    given = parser.parse_args(arguments)
-    try:
-        source = locate(given.source, given.card)
-        card = complete_card(source)
-    except ModelError as error:
-        sys.stderr.write(f"models.card: {error}\n")
-        return 1
-    sys.stdout.write(f"{source.card}: {card.name}, {len(card.files)} files, complete\n")
-    return 0
+    parser.add_argument("--new", action="store_true", help="draft a card for weights that have none")
+    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":

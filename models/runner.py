@@ -3,7 +3,7 @@
 In: (n, window, c) float32, normalised columns in the card's order. Out: (n, horizon) float32, normalised.
 Compiling takes up to a second for each batch size, so every size is compiled and run once in the constructor
 and never after: a call of any other size is cut and padded to these. Refused: a model whose real shapes
-contradict its card, and answers that are not finite.
+contradict its card, one that has no finite answer even to an ordinary week, and later answers that are not finite.
 """
 
 from __future__ import annotations
@@ -18,13 +18,15 @@ import numpy as np
 from models import keras_file, saved_model
 from models.card import CARD, ModelCard
 from models.errors import InvalidCard, ModelUnavailable, NonFiniteForecast, RefusedWeights
-from models.weights import SAVED_MODEL, weight_root
+from models.weights import weight_root
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from models.keras_file import Loaded
 
 log = logging.getLogger(__name__)
 _Call = Callable[[Any], Any]
@@ -48,7 +50,7 @@ class Runner:
             batch_sizes: the sizes to compile, each at least 1.
 
         Raises:
-            RefusedWeights: if the model may not be loaded, or cannot be.
+            RefusedWeights: if the model may not be loaded, cannot be, or has no finite answer to an ordinary week.
             InvalidCard: if its inputs or outputs are not what the card says.
         """
         if not batch_sizes or min(batch_sizes) < 1:
@@ -63,6 +65,7 @@ class Runner:
             log.warning("model %s: XLA cannot compile it, trying without (%s)", card.name, error.reason)
             self.compiled = False
             self._calls = self._warm(directory, call, xla=False)
+        self._try(directory)
 
     def predict(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Forecast.
@@ -91,6 +94,17 @@ class Runner:
         if not (finite := np.isfinite(y).all(axis=1)).all():
             raise NonFiniteForecast(self.card.name, np.flatnonzero(~finite).tolist())
         return y
+
+    def _try(self, directory: Path) -> None:
+        """Refuse a model that could answer nobody, before its clients are told that their load profiles are odd."""
+        try:
+            self.predict(ordinary_week(self.card.window, len(self.card.columns)))
+        except NonFiniteForecast:
+            reason = (
+                "gives numbers that are not finite (NaN or infinity) for an ordinary week, a daily wave around the "
+                "mean of each column; look for NaN among its weights and train it anew"
+            )
+            raise RefusedWeights(directory, reason) from None
 
     def _warm(self, directory: Path, call: _Call, *, xla: bool) -> dict[int, _Call]:
         calls = {}
@@ -124,6 +138,17 @@ def chunks(n: int, sizes: Sequence[int]) -> Iterator[tuple[int, int, int]]:
         start = stop
 
 
+def ordinary_week(window: int, columns: int) -> NDArray[np.float32]:
+    """Make up an input that every model can answer: (1, window, columns) float32, in whole days mean 0 and deviation 1.
+
+    Each column is a daily wave with a phase of its own. It is neither constant, which a model may divide by, nor
+    further from the mean than the calendar's own columns are.
+    """
+    quarters, phases = np.arange(window)[:, None] / 96, np.arange(columns) / columns
+    wave: NDArray[np.float64] = np.sqrt(2) * np.sin(2 * np.pi * (quarters + phases))
+    return wave[None].astype(np.float32)
+
+
 def _padded(x: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     if len(x) == size:
         return x
@@ -140,16 +165,25 @@ def _compile(call: _Call, shape: tuple[int, ...], *, xla: bool) -> _Call:
     return lambda x: concrete(tf.constant(x)).numpy()
 
 
-def _load(directory: Path, card: ModelCard) -> _Call:
-    root = directory / weight_root(directory, card.files)
-    kind = saved_model if root.name == SAVED_MODEL else keras_file
+def load(root: Path) -> Loaded:
+    """Look through a SavedModel folder or a `.keras` file, then load it; it is not compiled.
+
+    Raises:
+        RefusedWeights: if it may not be loaded, or cannot be.
+    """
+    kind = keras_file if root.is_file() else saved_model
     kind.inspect(root)
     try:
-        loaded = kind.load(root)
+        loaded: Loaded = kind.load(root)
     except RefusedWeights:
         raise
     except Exception as error:  # what a broken model makes TensorFlow and Keras raise is not listed anywhere
         raise RefusedWeights(root, f"cannot be loaded ({_first_line(error)}); export it anew") from error
+    return loaded
+
+
+def _load(directory: Path, card: ModelCard) -> _Call:
+    loaded = load(directory / weight_root(directory, card.files))
     takes, gives = (None, card.window, len(card.columns)), (None, card.horizon)
     problems = []
     if loaded.takes != takes:
@@ -158,8 +192,7 @@ def _load(directory: Path, card: ModelCard) -> _Call:
         problems.append(f"horizon: the card means the output {gives}, the model gives {loaded.gives}")
     if problems:
         raise InvalidCard(directory / CARD, problems)
-    call: _Call = loaded.call
-    return call
+    return loaded.call
 
 
 def _first_line(error: BaseException) -> str:

@@ -66,7 +66,7 @@ def locate(path: Path, card: Path | None = None) -> Source:
     else:
         raise RefusedWeights(path, f"is no SavedModel folder, .keras file or model folder; {LAYOUT}")
     if card is None:
-        raise InvalidCard(path, ["has no card; write one (see models/pretrained/gru) and name it with --card"])
+        raise InvalidCard(path, ["has no card; draft one with `python -m models.card --new` and name it with --card"])
     weights = {prefix + name: file for name, file in found.items()}
     weight_root(path, weights)
     return Source(card, weights)

@@ -6,18 +6,23 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from toy import members, save_model, write_members
+from toy import QUIET, keras_model, members, save_model, write_members
 
 from models import fields
 from models.card import CARD, LARGEST_CARD, card_bytes, main, parse_card, read_card, write_card
 from models.errors import InvalidCard
+from models.weights import verify
 from processing.features import COLUMNS
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = QUIET
 ROOT = Path(__file__).parent.parent
 COLUMN = {"name": "power", "mean": 50.0, "std": 20.0}
 STEPS = [1.0] * 8
@@ -167,6 +172,100 @@ def test_command_completes_a_card_without_digests(tmp_path: Path, capsys: pytest
     assert "saved_model/saved_model.pb" in read_card(path).files
 
 
+@pytest.mark.parametrize("files, told", [(1, "1 file, complete"), (3, "3 files, complete")])
+def test_command_counts_the_files(files: int, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In words as one would say them."""
+    names = ["w.keras"] if files == 1 else [f"saved_model/{name}" for name in ("saved_model.pb", "a", "b")]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    write_members(tmp_path)
+    assert main([str(tmp_path)]) == 0
+    assert capsys.readouterr().out.endswith(f"{told}\n")
+
+
+def exported(folder: Path, columns: int = 7, gives: Any = None) -> Path:
+    save_model(folder / "saved_model", gives, shape=(None, 96, columns))
+    return folder
+
+
+def open_horizon(x: Any) -> Any:
+    import tensorflow as tf  # noqa: PLC0415
+
+    return tf.raw_ops.PlaceholderWithDefault(input=x[:, -5:, 0], shape=[None, None])
+
+
+def keras_file(folder: Path) -> Path:
+    folder.mkdir()
+    keras_model().save(folder / "weights.keras")
+    return folder
+
+
+DRAFTS = [
+    pytest.param(keras_file, "office-3", (672, 7, 8), id="Keras"),
+    pytest.param(exported, "Office 3", (96, 7, 8), id="SavedModel"),
+    pytest.param(lambda folder: exported(folder, 1), "3 -- Office_3!", (96, 1, 8), id="power alone"),
+    pytest.param(lambda folder: exported(folder, 11), "Office.3", (96, 11, 8), id="every column"),
+    pytest.param(lambda folder: exported(folder, gives=open_horizon), "office-3", (96, 7, 5), id="open horizon"),
+]
+
+
+@pytest.mark.parametrize("make, name, shape", DRAFTS)
+def test_draft_says_what_the_weights_tell(
+    make: Callable[[Path], Path], name: str, shape: tuple[int, int, int], tmp_path: Path
+) -> None:
+    """It is a valid card with their real shape and digests, and with nothing of another model's."""
+    folder = make(tmp_path / name)
+    assert main(["--new", str(folder)]) == 0
+    card = read_card(folder / CARD)
+    assert (card.window, len(card.columns), card.horizon) == shape
+    assert card.column_names == COLUMNS[: shape[1]]
+    assert {(card.target.mean, card.target.std), *((one.mean, one.std) for one in card.columns)} == {(0.0, 1.0)}
+    assert (card.training_data, card.scores, card.residual_quantiles, card.libraries) == (None,) * 4
+    assert card.name in {"office-3", "office"}
+    assert verify(folder) == card
+
+
+def test_draft_of_weights_without_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The card goes where --card says, and the commands that are named next work as they stand there."""
+    folder = exported(tmp_path / "my models")
+    path, card = (str(folder / name) for name in ("saved_model", "a.json"))
+    assert main([path, "--new", "--card", card]) == 0
+    told = capsys.readouterr().out
+    assert all(f"{command} '{path}' --card '{card}'\n" in told for command in ("models.card", "import_models.py"))
+    assert main([path, "--card", card]) == 0
+
+
+NO_DRAFTS = [
+    pytest.param(lambda folder: write_members(exported(folder)).parent, "is there already", id="a card is there"),
+    pytest.param(lambda folder: exported(folder, 12), "takes (None, 96, 12)", id="twelve columns"),
+    pytest.param(lambda folder: exported(folder, gives=lambda x: x), "gives (None, 96, 7)", id="no plain forecast"),
+    pytest.param(lambda folder: folder, "is no SavedModel folder", id="nothing there"),
+]
+
+
+@pytest.mark.parametrize("make, told", NO_DRAFTS)
+def test_draft_is_refused(
+    make: Callable[[Path], Path], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line says why, and what was there stays as it was."""
+    folder = make(tmp_path / "office")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert main(["--new", str(folder)]) == 1
+    error = capsys.readouterr().err
+    assert told in error
+    assert error.count("\n") == 1
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_help_names_every_column(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever writes a card finds all eleven names and the way to begin."""
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in (*COLUMNS, "--new my-model/", "eleven"))
+
+
 @pytest.mark.parametrize("card", [None, "{", '{"format": 1}'], ids=["missing", "broken", "too little"])
 def test_command_refuses_what_it_cannot_complete(
     card: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -181,7 +280,7 @@ def test_command_refuses_what_it_cannot_complete(
 
 
 @pytest.mark.parametrize(
-    "module", ["models.card", "models.catalogue", "models.runner", "models.store", "import_models"]
+    "module", ["models.card", "models.catalogue", "models.draft", "models.runner", "models.store", "import_models"]
 )
 def test_importing_does_not_load_tensorflow(module: str) -> None:
     """Reading cards and building the service object costs no TensorFlow."""

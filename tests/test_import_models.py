@@ -417,6 +417,12 @@ def two_inputs(folder: Path) -> Path:
     return keras_folder(folder, keras.Model(loads, loads[0][:, -8:, 0] + loads[1][:, -8:, 0]))
 
 
+def without_finite_answers(folder: Path) -> Path:
+    model = keras_model()
+    model.set_weights([weight * np.nan for weight in model.get_weights()])
+    return keras_folder(folder, model)
+
+
 def unfit_for_one_window(folder: Path) -> Path:
     """Make a graph that says it takes any number of windows and then works with 96 only."""
     import tensorflow as tf  # noqa: PLC0415
@@ -559,6 +565,7 @@ REFUSED = [
     pytest.param(signature(a="float32", b="float32"), RefusedWeights, "2 inputs", id="two inputs"),
     pytest.param(signature(a="float64"), RefusedWeights, "float64", id="other type"),
     pytest.param(unfit_for_one_window, RefusedWeights, "cannot be run", id="cannot be run"),
+    pytest.param(without_finite_answers, RefusedWeights, "not finite", id="NaN weights"),
     pytest.param(broken_variables, RefusedWeights, "cannot be loaded", id="broken variables"),
     pytest.param(saver_as_signature, RefusedWeights, "saver", id="saver as signature"),
     pytest.param(caller_of_the_saver, RefusedWeights, "calls the saver", id="caller of the saver"),

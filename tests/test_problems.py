@@ -9,11 +9,12 @@ from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 
 from auth import errors as auth_errors
 from edge import errors as edge_errors
+from edge.documented_problems import PROBLEMS, examples
 from edge.problems import KINDS, MEDIA_TYPE, SHOWN, ProblemMiddleware, problem
 from models import errors as model_errors
 from processing.errors import InvalidLoadProfile, Problem
@@ -66,6 +67,19 @@ def test_errors_become_problem_documents(error: Exception, status: int, words: s
 def test_every_kind_has_an_example() -> None:
     """The table above leaves no error of the one table out."""
     assert {type(error) for error, _, _ in EXAMPLES} >= set(KINDS)
+
+
+def test_every_kind_is_documented_somewhere() -> None:
+    """The table of the routes' problems forgets no kind of error, and knows no error that has no kind."""
+    documented = {type(error) for errors in PROBLEMS.values() for error in errors}
+    assert documented == {*KINDS, HTTPException}
+
+
+def test_looking_at_the_examples_logs_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever reads the documentation reports no failure of the user store or of a model."""
+    for errors in PROBLEMS.values():
+        examples(errors)
+    assert caplog.text == ""
 
 
 def test_kinds_have_names_of_their_own() -> None:
@@ -128,6 +142,7 @@ FOREIGN = [
     (PlainTextResponse("Not Found", 404), 404),
     (JSONResponse([{"error": "a stray comma"}], 400), 400),
     (JSONResponse({"error": "nightingale"}, 500), 500),
+    *((RedirectResponse("https://nightingale.example/", status), 404) for status in (301, 302, 303, 307, 308)),
     (raising(ValueError("nightingale")), 500),
     (raising(edge_errors.BodyTooLarge(9)), 413),
 ]
@@ -140,6 +155,7 @@ def test_the_middleware_makes_one_shape(app: Any, status: int) -> None:
     body = b"".join(message.get("body", b"") for message in rest)
     assert start["status"] == json.loads(body)["status"] == status
     headers = dict(start["headers"])
+    assert b"location" not in headers
     assert headers[b"content-type"] == MEDIA_TYPE.encode()
     assert int(headers[b"content-length"]) == len(body)
     assert b"nightingale" not in body

@@ -14,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toy import QUIET, card_of, keras_folder, keras_model, model_folder
 
-from models.errors import InvalidCard, ModelUnavailable, NonFiniteForecast
-from models.runner import Runner, chunks
+from models.errors import InvalidCard, ModelUnavailable, NonFiniteForecast, RefusedWeights
+from models.runner import Runner, chunks, ordinary_week
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 pytestmark = QUIET
@@ -138,12 +139,78 @@ def test_answers_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
     """NaN and infinity never leave a runner, and the error names the windows."""
     import tensorflow as tf  # noqa: PLC0415
 
-    folder = model_folder(tmp_path / "model", lambda x: tf.math.log(tf.repeat(x[:, -1, :1], 8, axis=1)))
+    folder = model_folder(tmp_path / "model", lambda x: tf.math.log(tf.repeat(x[:, -1, :1] + 2, 8, axis=1)))
     x = np.ones((3, 672, 7), np.float32)
-    x[1], x[2] = 0, -1
+    x[1], x[2] = -2, -3
     with pytest.raises(NonFiniteForecast) as refusal:
         Runner(folder, card_of(folder)).predict(x)
     assert refusal.value.rows == (1, 2)
+
+
+def broken_weights(value: float, *, everywhere: bool) -> Callable[[Path], Path]:
+    """Make a folder with a `.keras` file whose first kernel holds such a weight."""
+
+    def make(folder: Path) -> Path:
+        model = keras_model()
+        first, *others = model.get_weights()
+        first[... if everywhere else (0, 0)] = value
+        model.set_weights([first, *others])
+        return keras_folder(folder, model)
+
+    return make
+
+
+def graph(body: Callable[[Any, Any], Any]) -> Callable[[Path], Path]:
+    """Make a folder with a SavedModel that repeats what `body(tf, x)` makes of each window: (n, 1)."""
+
+    def make(folder: Path) -> Path:
+        import tensorflow as tf  # noqa: PLC0415
+
+        return model_folder(folder, lambda x: tf.repeat(body(tf, x), 8, axis=1))
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(broken_weights(np.nan, everywhere=True), id="NaN weights"),
+        pytest.param(broken_weights(np.nan, everywhere=False), id="one NaN weight"),
+        pytest.param(graph(lambda _, x: x[:, -1, :1] / 0.0), id="infinite"),
+    ],
+)
+def test_model_that_can_answer_nobody_is_not_loaded(
+    make: Callable[[Path], Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is refused as a model, instead of blaming each client's load profile; XLA is not blamed either."""
+    folder = make(tmp_path / "model")
+    with pytest.raises(RefusedWeights, match=r"not finite .* for an ordinary week"):
+        Runner(folder, card_of(folder))
+    assert "XLA" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(graph(lambda tf, x: x[:, -1, :1] / tf.math.reduce_std(x[:, :, :1], axis=1)), id="by its spread"),
+        pytest.param(graph(lambda tf, x: tf.math.sqrt(x[:, -1, :1] + 2)), id="root of the power in kW"),
+    ],
+)
+def test_model_that_fails_on_odd_weeks_only_serves(make: Callable[[Path], Path], tmp_path: Path) -> None:
+    """What such a model cannot answer is a matter of the week that it gets."""
+    folder = make(tmp_path / "model")
+    assert Runner(folder, card_of(folder)).predict(ordinary_week(672, 7)).shape == (1, 8)
+
+
+@pytest.mark.parametrize("window, columns", [(672, 7), (672, 1), (96, 11)])
+def test_ordinary_week_is_what_a_normalised_week_is(window: int, columns: int) -> None:
+    """Mean 0, standard deviation 1, no constant column and nothing far out."""
+    week = ordinary_week(window, columns)
+    assert week.shape == (1, window, columns)
+    assert week.dtype == np.float32
+    np.testing.assert_allclose(week.mean(axis=1), 0, atol=1e-6)
+    np.testing.assert_allclose(week.std(axis=1), 1, atol=1e-6)
+    assert np.abs(week).max() < 1.5
 
 
 def test_failure_inside_tensorflow_makes_the_model_unavailable(tmp_path: Path) -> None:

@@ -78,6 +78,47 @@ def test_every_error_is_a_problem(operations: dict[tuple[str, str], Any]) -> Non
         assert all(answer["description"] for answer in operation["responses"].values()), key
 
 
+CLOSED = {"not-authenticated", "invalid-token", "users-unavailable", "timeout"}
+MODEL = {"unknown-model", "unknown-version", "version-not-loaded", "model-unavailable"}
+UPLOAD = {
+    *("malformed-upload", "body-too-slow", "body-too-large", "unsupported-media-type"),
+    *("invalid-query", "invalid-load-profile", "no-finite-forecast"),
+}
+LOG_IN_PROBLEMS = {
+    *("bad-request", "invalid-credentials", "body-too-large", "invalid-request"),
+    *("busy", "users-unavailable", "timeout"),
+}
+
+
+def examples_of(operation: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the problem documents that an operation shows."""
+    contents = [answer.get("content", {}).get(PROBLEM, {}) for answer in operation["responses"].values()]
+    return [example["value"] for content in contents for example in content.get("examples", {}).values()]
+
+
+@pytest.mark.parametrize(
+    "key, names",
+    [
+        (("POST", "/token"), LOG_IN_PROBLEMS),
+        (("GET", "/users/me"), CLOSED),
+        (("GET", "/models"), CLOSED),
+        (("GET", "/models/{model}"), CLOSED | MODEL),
+        (("POST", "/predict/{model}"), CLOSED | MODEL | UPLOAD),
+        (("POST", "/forecast/{model}"), CLOSED | MODEL | UPLOAD),
+        (("GET", "/livez"), set()),
+        (("GET", "/healthz"), set()),
+        (("GET", "/readyz"), {"service-unavailable"}),
+    ],
+)
+def test_a_route_shows_the_problems_that_can_happen_there(
+    operations: dict[tuple[str, str], Any], key: tuple[str, str], names: set[str]
+) -> None:
+    """All of them and no others, each with the words that a client would read."""
+    shown = examples_of(operations[key])
+    assert {example["type"].removeprefix("urn:lastgang:problem:") for example in shown} == names
+    assert all(" " in example["detail"] for example in shown)
+
+
 def test_the_examples_are_as_the_schemas_say(document: dict[str, Any], operations: dict[tuple[str, str], Any]) -> None:
     """Whoever copies an example of an error copies a valid one."""
     for operation in operations.values():
@@ -148,6 +189,8 @@ def test_a_real_answer_is_as_documented(
     else:
         described = documented[answer.headers["content-type"]]
         check(document, described["schema"], answer.json())
+        if status >= 400:
+            assert answer.json()["type"] in {example["type"] for example in examples_of(operations[key])}
 
 
 @pytest.mark.parametrize("wrong", [{"unit": None}, {"forecast": [{"time": "2016-12-31T23:45:00Z", "power": "much"}]}])

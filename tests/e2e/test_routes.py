@@ -231,6 +231,21 @@ def test_what_is_open_by_the_letter_answers(server: Running, place: Place, metho
     assert exchange(place, request(method, target), method).status == 200
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize(
+    "target", ["/models/", "/users/me/", "/token/", "/livez/", "/predict/gru/", "/static_content/", "/static_content"]
+)
+def test_nothing_redirects(server: Running, place: Place, token: str, method: str, target: str) -> None:
+    """A slash too many is a path that is not there; a Host of the client's own choice is not handed back."""
+    headers = [f"Authorization: Bearer {token}", "Content-Type: text/csv", "Content-Length: 0"]
+    sent = request(method, target, *headers).replace(b"localhost", b"evil.example")
+    answer = exchange(place, sent, method)
+    assert answer.status in {404, 405}
+    assert "location" not in answer.headers
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert b"evil" not in answer.body
+
+
 def test_two_authorization_headers_are_none(server: Running, place: Place, token: str) -> None:
     """A request with two of them could be read differently by a proxy, so even two good ones are refused."""
     header = f"Authorization: Bearer {token}"

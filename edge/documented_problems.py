@@ -1,0 +1,68 @@
+"""Which errors can happen on which route, with an example of each, for the OpenAPI document.
+
+`PROBLEMS` is the one table. Its examples are real errors and the documents in it are what `edge.problems` makes of
+them, so that a client can be written against them. Not listed: what any HTTP service may answer (a 404 for a path
+that is not there, a 405, a 413 for a body where none belongs, a 500).
+"""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.exceptions import HTTPException
+
+from auth.errors import InvalidCredentials, InvalidToken, NotAuthenticated, PasswordChecksBusy
+from edge.errors import BodyTooLarge, BodyTooSlow, InvalidQuery, MalformedUpload, UnsupportedMediaType
+from edge.problems import TYPE_PREFIX, answer_to
+from models.errors import ModelUnavailable, NonFiniteForecast, UnknownModel, UnknownVersion, VersionNotLoaded
+from processing.errors import InvalidLoadProfile, Problem
+
+_STORE = (SQLAlchemyError(), TimeoutError())
+_CLOSED = (NotAuthenticated(), InvalidToken("expired"), *_STORE)
+_MODEL = (
+    UnknownModel("grue", ["cnn", "gru"]),
+    UnknownVersion("gru", "candidate", "stable (0f6b2b1e2a5c4d37)"),
+    VersionNotLoaded("gru", "9c1d3f5a7b2e4860", "stable (0f6b2b1e2a5c4d37), 9c1d3f5a7b2e4860"),
+    ModelUnavailable("gru"),
+)
+_UPLOAD = (
+    MalformedUpload("The form must hold one file, in the field 'file'; it holds nothing."),
+    BodyTooSlow(60),
+    BodyTooLarge(10_000_000),
+    UnsupportedMediaType("application/json"),
+    InvalidQuery([("tz", "unknown_zone", "'Berlin' is no IANA time zone such as Europe/Berlin or UTC.")]),
+    InvalidLoadProfile([Problem(10, "Wert (kW)", "not_a_number", "'?' is not a number in kW.")]),
+    NonFiniteForecast("gru", [0]),
+)
+_NO_PASSWORD = {"type": "missing", "loc": ("body", "password"), "msg": "Field required", "input": None}
+
+PROBLEMS: dict[str, tuple[Exception, ...]] = {
+    "/token": (
+        HTTPException(400),  # a form that Starlette cannot read
+        InvalidCredentials(),
+        BodyTooLarge(65_536),
+        RequestValidationError([_NO_PASSWORD]),
+        PasswordChecksBusy(3),
+        *_STORE,
+    ),
+    "/users/me": _CLOSED,
+    "/models": _CLOSED,
+    "/models/{model}": (*_CLOSED, *_MODEL),
+    "/predict/{model}": (*_CLOSED, *_MODEL, *_UPLOAD),
+    "/forecast/{model}": (*_CLOSED, *_MODEL, *_UPLOAD),
+    "/livez": (),
+    "/healthz": (),
+    "/readyz": (HTTPException(503),),
+}
+
+
+def examples(errors: Iterable[Exception]) -> dict[int, dict[str, dict[str, Any]]]:
+    """Return status → the last part of the problem's `type` → the document that a client gets."""
+    found: dict[int, dict[str, dict[str, Any]]] = {}
+    for error in errors:
+        document = json.loads(bytes(answer_to(error).body))
+        name = document["type"].removeprefix(TYPE_PREFIX)
+        found.setdefault(document["status"], {})[name] = document
+    return found
