@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from processing import clock_changes
 from processing.cells import Positions
 from processing.errors import Problem, Problems
 from processing.stamps import Instants
@@ -24,7 +25,8 @@ class GridCheck:
 
     `time` (n,) datetime64[s] UTC, NaT where a stamp could not be read; `written` gives the stamp of one of them as
     the user wrote it and `rows` their row numbers, for the messages; `column` the column's name. `step` is the
-    step to keep: quarter-hours, or a finer one where it will be averaged.
+    step to keep: quarter-hours, or a finer one where it will be averaged. `zone` is the IANA name of the zone in whose
+    local time the stamps are written, None where they name their offset.
     """
 
     time: Instants
@@ -32,6 +34,7 @@ class GridCheck:
     rows: Positions
     column: str
     step: np.timedelta64 = STEP
+    zone: str | None = None
 
     def problems(self) -> Problems:
         """List every break of the grid; rows without a readable stamp are left out."""
@@ -39,12 +42,11 @@ class GridCheck:
         if self._whole():
             return found
         known = np.flatnonzero(~np.isnat(self.time))
-        steps = np.diff(self.time[known])
         off_grid = known[self.time[known].astype(np.int64) % self.step.astype(np.int64) != 0]
         usual = usual_step(self.time)
         if usual not in (None, self.step):
             found.add(self._wrong_step(usual))
-        elif mixed := list(self._mixed(known, steps)):
+        elif mixed := list(self._mixed(known)):
             found.add(*mixed)
         else:
             found.each(off_grid.tolist(), self._off_grid)
@@ -68,10 +70,12 @@ class GridCheck:
             message += "Send quarter-hours: one row every 15 minutes. Longer steps cannot be made shorter."
         return Problem(None, self.column, "wrong_step", message)
 
-    def _mixed(self, known: Positions, steps: npt.NDArray[np.timedelta64]) -> Iterator[Problem]:
-        """Name the rows from which on the file keeps another step."""
+    def _mixed(self, known: Positions) -> Iterator[Problem]:
+        """Name the rows from which on the file keeps another step, by time, not by their order in the file."""
+        times, rows = by_time(self.time[known])
+        steps = np.diff(times)
         for first, last in other_steps(steps, self.step):
-            at, until = known[first], known[last]
+            at, until = known[rows[first]], known[rows[last]]
             message = (
                 f"From here to row {self.rows[until]} the rows are {steps[first] / np.timedelta64(60, 's'):g} "
                 f"minutes apart, the others {self.step / np.timedelta64(60, 's'):g}. Send one step throughout."
@@ -93,6 +97,7 @@ class GridCheck:
 
     def _duplicate(self, at: int, first: int) -> Problem:
         message = f"{self.written(at)} was already given in row {first}. Keep one of them."
+        message += clock_changes.at(self.time[at], self.time[at], self.zone)
         return Problem(int(self.rows[at]), self.column, "duplicate", message)
 
     def _unsorted(self, at: int) -> Problem:
@@ -102,7 +107,7 @@ class GridCheck:
     def _gaps(self, known: Positions) -> Problems:
         """Name the rows before which rows are missing, by time, not by their order in the file."""
         found = Problems()
-        times, first = np.unique(self.time[known], return_index=True)
+        times, first = by_time(self.time[known])
         later = np.flatnonzero(np.diff(times) > self.step) + 1
         missing = (times[later] - times[later - 1]) // self.step - 1
         before, after = known[first[later - 1]], known[first[later]]
@@ -116,7 +121,16 @@ class GridCheck:
         unit = "quarter-hour" if self.step == STEP else "row"
         what = f"{unit} is" if missing == 1 else f"{unit}s are"
         message = f"{missing} {what} missing between {self.written(before)} and {self.written(after)}."
+        message += clock_changes.at(self.time[before], self.time[after], self.zone)
         return Problem(int(self.rows[after]), self.column, "gap", message)
+
+
+def by_time(time: Instants) -> tuple[Instants, Positions]:
+    """Return the different ones of n known times, sorted, and the first row of each."""
+    if (time[1:] > time[:-1]).all():
+        return time, np.arange(len(time))
+    times, first = np.unique(time, return_index=True)
+    return times, first
 
 
 def order(time: Instants) -> tuple[Positions, Positions, Positions]:
@@ -145,7 +159,6 @@ def other_steps(steps: npt.NDArray[np.timedelta64], step: np.timedelta64) -> lis
 
 
 def usual_step(time: Instants) -> np.timedelta64 | None:
-    """Return the most frequent distance of neighbours in the file, or None where no row follows another."""
-    steps = np.diff(time[~np.isnat(time)])
-    values, counts = np.unique(steps[steps > np.timedelta64(0)], return_counts=True)
+    """Return the most frequent distance from a time to the next later one, or None where there is none."""
+    values, counts = np.unique(np.diff(by_time(time[~np.isnat(time)])[0]), return_counts=True)
     return values[counts.argmax()] if values.size else None

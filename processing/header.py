@@ -17,7 +17,7 @@ from processing.sheet import shown
 
 TIME_NAMES = frozenset(
     {"datum", "date", "datetime", "dateandtime", "timestamp", "time", "zeit", "zeitstempel", "zeitpunkt"}
-    | {"datumuhrzeit", "datumundzeit", "datumunduhrzeit", "datumzeit"}
+    | {"uhrzeit", "datumuhrzeit", "datumundzeit", "datumunduhrzeit", "datumzeit"}
 )
 POWER_NAMES = frozenset(
     {"wert", "value", "power", "powerconsumption", "activepower", "consumption", "load", "demand"}
@@ -33,6 +33,14 @@ SITE_NAMES = frozenset(
 )
 _BRACKETS = re.compile(r"^(.*?)\s*[(\[]([^)\]]*)[)\]]$")
 _BARE_UNIT = re.compile(r"^(.*?)(?:[\s_]|in)*(kwh?)$", re.IGNORECASE)
+
+_TIME_MISSING = "no time column (such as 'Datum', 'Zeitstempel' or 'timestamp')"
+_POWER_MISSING = "no power column (such as 'Wert (kW)', 'Leistung [kW]' or 'Power Consumption [kW]')"
+_REMEDIES = {
+    "time": "Join date and time into one column, such as 2021-06-02 00:15, or keep one of the two.",
+    "power": "Keep one of them.",
+    "site": "Keep one of them.",
+}
 
 Kind = Literal["time", "site", "power", "power?", "energy", "unit", ""]
 
@@ -52,10 +60,14 @@ class Columns:
     notes: tuple[str, ...]
 
 
-def is_header(names: list[str]) -> bool:
-    """Tell whether the names hold a time and something that could be a power."""
+def examine(names: list[str]) -> tuple[int, str]:
+    """Return how many columns could be powers, and what the names lack to be a header: '' if they are one."""
     kinds = [_kind(name) for name in names]
-    return "time" in kinds and (any(kind not in {"time", "site", ""} for kind in kinds) or len(_in_kw(names)) > 1)
+    known = sum(kind not in {"time", "site", ""} for kind in kinds)
+    powers = max(known, len(_in_kw(names)))
+    lacking = [] if "time" in kinds else [_TIME_MISSING]
+    lacking += [] if known or powers > 1 else [_POWER_MISSING]
+    return powers, " and ".join(lacking)
 
 
 def one_site(header: list[str], row: int) -> Columns:
@@ -76,7 +88,7 @@ def one_site(header: list[str], row: int) -> Columns:
     ]
     problems += _doubled(header, row, "time", times) + _doubled(header, row, "power", found)
     if not found and not problems:
-        message = "No column has a known word for power. Send a file of one site here; many go to /forecast."
+        message = f"There is {_POWER_MISSING}. Send a file of one site here; many go to /forecast."
         problems.append(Problem(row, None, "bad_header", message))
     if problems:
         raise InvalidLoadProfile(problems)
@@ -152,7 +164,5 @@ def _kind(name: str) -> Kind:
 
 
 def _doubled(header: list[str], row: int, what: str, found: list[int]) -> list[Problem]:
-    return [
-        Problem(row, header[at], "doubled_column", f"The column {shown(header[at])} is a second {what} column.")
-        for at in found[1:]
-    ]
+    words = f"is a second {what} column. {_REMEDIES[what]}"
+    return [Problem(row, header[at], "doubled_column", f"The column {shown(header[at])} {words}") for at in found[1:]]

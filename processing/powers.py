@@ -1,7 +1,8 @@
 """Powers as text to kW.
 
 A decimal point, or a decimal comma all through the file; an exponent is allowed, thousands separators are
-not: whether `1.234` is one or a thousand cannot be told, so a file that mixes the two marks is refused.
+not: whether `1.234` is one or a thousand cannot be told, so a file that mixes the two marks is refused. The mark that
+most numbers use is the file's; where they are as many, the comma.
 """
 
 import re
@@ -21,6 +22,7 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _PLAIN = frozenset("0123456789.-+eE")
 _WIDEST = 17  # characters of a plain number: sign, 15 digits, mark
 _EXACT = 15  # digits of an integer that float64 holds, whatever they are
+_THOUSANDS = 4  # characters of a mark and three digits
 _TENS = 10.0 ** np.arange(_EXACT + 1)
 _CHUNK = 65_536  # rows that are read at a time: enough to be quick, few enough to need little memory
 _NOT_FINITE = frozenset({"inf", "+inf", "-inf", "infinity", "+infinity", "-infinity"})
@@ -105,10 +107,22 @@ def read_powers(
     return _read_texts(cells.texts(), rows, column)
 
 
+def could_be_thousands(cells: Cells, numbers: Numbers) -> bool:
+    """Tell whether each cell's mark could separate thousands: `1.101` to `999.999`, three digits behind the mark."""
+    if not len(cells) or not (numbers.points.all() or numbers.commas.all()):
+        return False
+    mark = cells.buffer[cells.end - _THOUSANDS]
+    size = np.abs(numbers.power)
+    fits = (mark == ord(".")) | (mark == ord(","))
+    fits &= (cells.end - cells.start > _THOUSANDS) & (size >= 1) & (size < 1_000)  # noqa: PLR2004
+    return bool(fits.all())
+
+
 def _read_texts(cells: Sequence[str], rows: Positions, column: str) -> tuple[npt.NDArray[np.float64], Problems]:
-    comma = any("," in cell for cell in cells)
+    commas, points = (any(mark in cell for cell in cells) for mark in ",.")
+    mixed = commas and points
+    comma = _mostly_commas(cells) if mixed else commas
     marked = [cell.replace(",", ".") for cell in cells] if comma else list(cells)
-    mixed = comma and any("." in cell for cell in cells)
     problems = Problems()
     if not mixed and _PLAIN.issuperset("".join(marked)):
         try:
@@ -125,14 +139,21 @@ def _read_texts(cells: Sequence[str], rows: Positions, column: str) -> tuple[npt
     return np.array(marked, dtype=np.float64), problems
 
 
+def _mostly_commas(cells: Sequence[str]) -> bool:
+    """Tell whether at least as many of the numbers have a comma as have a point."""
+    numbers = [cell for cell in cells if _NUMBER.fullmatch(cell.replace(",", "."))]
+    return sum("," in cell for cell in numbers) >= sum("." in cell for cell in numbers)
+
+
 def _fault(cell: str, *, comma: bool) -> tuple[str, str] | None:
     shown = repr(cell if len(cell) <= 40 else cell[:37] + "...")  # noqa: PLR2004
     if not cell:
         return "missing", "The power is missing. Fill it in or export the file anew."
-    if comma and "." in cell:
+    other, has, marks = (".", "point", "commas") if comma else (",", "comma", "points")
+    if other in cell:
         return (
             "mixed_decimal",
-            f"{shown} has a point in a file with decimal commas. Use one mark, no thousands.",
+            f"{shown} has a {has} in a file with decimal {marks}. Use one mark, no thousands.",
         )
     number = cell.replace(",", ".") if comma else cell
     if cell.casefold() in _NOT_FINITE:

@@ -4,15 +4,16 @@ Nothing is guessed and nothing is dropped: what does not fit is refused, with ev
 column, code and message. What the user asks for (`Rules.repair`) is mended, and the profile says what was.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from processing import clock_changes
 from processing.errors import InvalidLoadProfile, Problem, Problems
 from processing.grid import STEP, GridCheck
 from processing.plausibility import PowerCheck, judge
-from processing.powers import read_powers
+from processing.powers import could_be_thousands, read_powers
 from processing.repairs import Repair, Series, Workshop
 from processing.stamps import Instants, Stamps, Written, on_the_clock, read_stamps
 from processing.table import Table, read_table
@@ -104,6 +105,7 @@ class Reader:
                 rows=series.rows,
                 column=table.time_name,
                 step=series.step,
+                zone=self.time_zone if table.written.offset is None else None,
             ).problems()
         )
         if len(series.time) < self.at_least and not (series.step != STEP and problems):
@@ -116,9 +118,25 @@ class Reader:
             doubts, accepted = judge(check, self.rules.accept)
             problems.add(*doubts)
         if problems:
+            self._tell_of_newest(table, problems)
             raise InvalidLoadProfile(problems.kept, problems.count)
         clock = on_the_clock(series.time, self.time_zone) if repairs else stamps.clock
-        return LoadProfile(series.time, clock, series.power, self.time_zone, table.notes, repairs, tuple(accepted))
+        return LoadProfile(series.time, clock, series.power, self.time_zone, _notes(table), repairs, tuple(accepted))
+
+    def _tell_of_newest(self, table: Table, problems: Problems) -> None:
+        """Say with the last gap that the newest rows would do alone, if they would."""
+        gaps = [at for at, problem in enumerate(problems.kept) if problem.code == "gap"]
+        count = max(self.at_least, WEEK)
+        newest = table.take(slice(-count, None))
+        if not gaps or len(table.rows) <= count or newest.faulty.any():
+            return
+        try:
+            Reader(self.time_zone, self.at_least, self.rules).read(replace(newest, problems=Problems()))
+        except InvalidLoadProfile:
+            return
+        last = problems.kept[gaps[-1]]
+        message = f"{last.message} The last {count} rows are whole: sending only these works."
+        problems.kept[gaps[-1]] = replace(last, message=message)
 
     def _stamps(self, written: Written) -> Stamps:
         if self._last is not None:
@@ -142,6 +160,16 @@ class Reader:
         return workshop
 
 
+def _notes(table: Table) -> tuple[str, ...]:
+    # Between commas a point is a decimal point; where commas are decimal, columns are separated by something else.
+    if table.delimiter == "," or not could_be_thousands(table.powers, table.numbers):
+        return table.notes
+    mark = "point" if table.numbers.points.all() else "comma"
+    example = table.powers.text(0)
+    value = f"{example!r} as {table.numbers.power[0]:g}"
+    return (*table.notes, f"Column {table.power_name!r}: the {mark} was read as a decimal {mark}, {value}.")
+
+
 def _without_faulty(problems: Problems, table: Table) -> Problems:
     """Leave out the rows that have a problem as a whole."""
     if not problems or not table.faulty.any():
@@ -157,7 +185,7 @@ def _without_faulty(problems: Problems, table: Table) -> Problems:
 def _energy(table: Table) -> Problem:
     message = (
         "The column is energy (kWh), and power (kW) is needed. Convert it (a quarter-hour's kWh times 4 are its mean "
-        "kW), or ask /forecast for it: repair=kwh."
+        "kW) and name it kW, or ask /forecast for it: repair=kwh."
     )
     return Problem(None, table.power_name, "energy_unit", message)
 
@@ -176,6 +204,7 @@ def _stamp_problems(table: Table, stamps: Stamps, time_zone: str) -> Problems:
 
     def nonexistent(at: int) -> Problem:
         message = f"{table.stamps.text(at)} does not exist in {time_zone}: the clock is put forward over it."
+        message += clock_changes.over(table.written.clock[at], time_zone)
         return Problem(int(table.rows[at]), table.time_name, "nonexistent_time", message)
 
     if stamps.unreadable.any():

@@ -74,10 +74,10 @@ class Workshop:
 
     def mend(self, *, energy: bool) -> None:
         """Do what was asked for and is needed; `energy` says that the powers are kWh of each interval."""
-        usual = usual_step(np.sort(self.series.time) if "sort" in self.asked else self.series.time)
+        usual = usual_step(self.series.time)
         if "off_grid" in self.asked:
             self._snap(usual)
-            usual = usual_step(np.sort(self.series.time) if "sort" in self.asked else self.series.time)
+            usual = usual_step(self.series.time)
         if finer := "average" in self.asked and usual is not None and usual < STEP and STEP % usual == _NONE:
             self.series = replace(self.series, step=usual or STEP)
         if energy:

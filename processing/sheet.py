@@ -4,7 +4,7 @@ UTF-8 with or without a byte-order mark; quotes as in RFC 4180. The header is ro
 (Excel's `sep=;` line, where there is one, comes before it and counts as a row). Files without quotes and odd
 characters are cut at their delimiters and line ends as one array; the others go through Python's `csv`. Both ways
 give the same cells. Refused: other encodings and broken quotes. Rows of another width and blank rows inside the
-data are reported with the sheet, and their cells are empty.
+data are reported with the sheet, and their cells are empty. A file that is no text is named by its first bytes.
 """
 
 import csv
@@ -18,13 +18,24 @@ import numpy.typing as npt
 
 from processing.cells import Bytes, Cells, Positions, padded
 from processing.errors import InvalidLoadProfile, Problem, Problems
+from processing.widths import Widths
 
 DELIMITERS = (";", "\t", ",")
 _SEPARATOR_LINE = re.compile(r"sep=.\r?\n?", re.IGNORECASE)
 # What no file needs for which the quick way is right: quotes, control characters, and the first bytes of the
 # sequences in which the white space beyond ASCII is encoded (str.strip takes it off the cells).
 _PLAIN = bytes(set(range(256)) - set(range(32)) - set(b'"\x7f\xc2\xe1\xe2\xe3')) + b"\t\n\r"
+_SAVE = "In Excel, save the sheet as 'CSV UTF-8 (comma delimited)' and send that file."
+_OTHERS = {  # by the first bytes
+    b"\x1f\x8b": "The file is compressed with gzip. Unpack it and send the CSV itself.",
+    b"PK\x03\x04": f"The file is a ZIP archive, as Excel's .xlsx is. {_SAVE} Unpack an archive of CSV files first.",
+    b"%PDF": "The file is a PDF. Send the load profile's data, exported as CSV.",
+    b"\xd0\xcf\x11\xe0": f"The file is an old Office document, as Excel's .xls is. {_SAVE}",
+    b"\xff\xfe": f"The file is UTF-16. {_SAVE}",
+    b"\xfe\xff": f"The file is UTF-16. {_SAVE}",
+}
 _WHITE = b" \t\r\n"
+Examine = Callable[[list[str]], tuple[int, str]]
 _FEW = 4  # blanks around a cell that are taken off all cells at once
 
 
@@ -55,12 +66,13 @@ class Sheet:
         return np.arange(self.header_row + 1, self.header_row + 1 + len(self.start))
 
 
-def read_sheet(body: bytes, is_header: Callable[[list[str]], bool]) -> Sheet:
+def read_sheet(body: bytes, examine: Examine) -> Sheet:
     """Cut a CSV into cells.
 
     Args:
         body: the file's bytes.
-        is_header: tells whether names are a header; it decides which delimiter the file has.
+        examine: tells of names how many are powers, and what they lack to be a header; it decides which delimiter the
+            file has.
 
     Raises:
         InvalidLoadProfile: the bytes are no such CSV, so that its cells cannot be told.
@@ -68,39 +80,38 @@ def read_sheet(body: bytes, is_header: Callable[[list[str]], bool]) -> Sheet:
     body = body.removeprefix(b"\xef\xbb\xbf")
     _check(body)
     if body.translate(None, _PLAIN) or body.count(b"\r") != body.count(b"\r\n"):
-        return _quoted(body, is_header)
+        return _quoted(body, examine)
     first, line = _line(body, 0)
     row = 1
     if _SEPARATOR_LINE.fullmatch(line):
         row = 2
         first, line = _line(body, first)
-    delimiter, header = _header(line, row, is_header)
+    delimiter, header = _header(line, row, examine)
     buffer = padded(body)
-    start, end, wrong = _cut(body, buffer, first, delimiter, len(header))
-    faulty = wrong | (start == end).all(axis=1)
+    start, end, widths = _cut(body, buffer, first, delimiter, len(header))
+    faulty = (widths != len(header)) | (start == end).all(axis=1)
     problems = Problems()
     if faulty.any():
         lines = Cells(buffer, start[:, 0], end[:, -1])
-        problems.each(
-            np.flatnonzero(faulty).tolist(),
-            lambda at: _width_problem(row + 1 + at, lines.text(at), delimiter, len(header)),
-        )
+        shape = Widths(row + 1, delimiter, len(header), examine(header)[0], widths)
+        problems = shape.problems(faulty, lines.text)
         end = np.where(faulty[:, None], start, end)
     return Sheet(header, row, delimiter, buffer, start, end, faulty, problems)
 
 
 def _check(body: bytes) -> None:
     """Refuse what is no text, and text of another encoding."""
+    what = next((words for magic, words in _OTHERS.items() if body.startswith(magic)), "")
     try:
         if not body.isascii():
             body.decode()
     except UnicodeDecodeError as error:
         row = body.count(b"\n", 0, error.start) + 1
-        message = "The file is not UTF-8. In Excel, save it as 'CSV UTF-8 (comma delimited)'."
+        message = what or f"The file is not UTF-8. {_SAVE}"
         raise InvalidLoadProfile([Problem(row, None, "not_utf8", message)]) from None
-    if b"\0" in body:
-        row = body.count(b"\n", 0, body.index(b"\0")) + 1
-        message = "The file holds a NUL character: it is not a text file. Export it as CSV."
+    if what or b"\0" in body:
+        row = body.count(b"\n", 0, max(body.find(b"\0"), 0)) + 1
+        message = what or "The file holds a NUL character: it is not a text file. Export it as CSV."
         raise InvalidLoadProfile([Problem(row, None, "not_text", message)])
     if not body.strip():
         message = "The file is empty. Send a header and at least 672 rows of quarter-hours."
@@ -114,10 +125,8 @@ def _line(body: bytes, start: int) -> tuple[int, str]:
     return end, body[start:end].decode()
 
 
-def _cut(
-    body: bytes, buffer: Bytes, first: int, delimiter: str, width: int
-) -> tuple[Positions, Positions, npt.NDArray[np.bool_]]:
-    """Return starts and ends of the cells, without white space around them, and which rows have another width.
+def _cut(body: bytes, buffer: Bytes, first: int, delimiter: str, width: int) -> tuple[Positions, Positions, Positions]:
+    """Return starts and ends of the cells, without white space around them, and the fields of each row.
 
     A row of another width is one span, from its start to its end, in the first column and the last.
     """
@@ -146,7 +155,7 @@ def _cut(
         start[good, 1:] = end[good, :-1] + 1
         start[wrong, 1:], end[wrong, :-1] = begins[wrong, None], ends[wrong, None]
     _trim(buffer, start, end)
-    return start, end, wrong
+    return start, end, counts + 1
 
 
 def _places(data: Bytes, character: str, first: int) -> Positions:
@@ -174,20 +183,18 @@ def _trim(buffer: Bytes, start: Positions, end: Positions) -> None:
                 right[row] = max(left[row], right[row])
 
 
-def _quoted(body: bytes, is_header: Callable[[list[str]], bool]) -> Sheet:
+def _quoted(body: bytes, examine: Examine) -> Sheet:
     """Cut a CSV with quotes or odd characters, a record at a time."""
     lines = io.StringIO(body.decode(), newline="")
     row = 2 if _SEPARATOR_LINE.fullmatch(lines.readline()) else 1
     if row == 1:
         lines.seek(0)
-    delimiter, header = _header(lines.readline(), row, is_header)
+    delimiter, header = _header(lines.readline(), row, examine)
     records = _records(lines, delimiter, row)
-    problems = Problems()
     faulty = np.array([len(fields) != len(header) or not any(fields) for fields in records], bool)
-    problems.each(
-        np.flatnonzero(faulty).tolist(),
-        lambda at: _width_problem(row + 1 + at, delimiter.join(records[at]), delimiter, len(header), records[at]),
-    )
+    counts = np.array([len(fields) for fields in records], int)
+    widths = Widths(row + 1, delimiter, len(header), examine(header)[0], counts)
+    problems = widths.problems(faulty, lambda at: delimiter.join(records[at]))
     for at in np.flatnonzero(faulty).tolist():
         records[at] = [""] * len(header)
     cells = Cells.of([field for fields in records for field in fields])
@@ -211,27 +218,21 @@ def _records(lines: io.StringIO, delimiter: str, header_row: int) -> list[list[s
     return records
 
 
-def _header(line: str, row: int, is_header: Callable[[list[str]], bool]) -> tuple[str, list[str]]:
+def _header(line: str, row: int, examine: Examine) -> tuple[str, list[str]]:
     """Return the delimiter under which the line is a header, and its names."""
+    most, lacking = 0, "no names"
     for delimiter in DELIMITERS:
         try:
             names = [name.strip() for name in next(csv.reader([line], delimiter=delimiter), [])]
         except csv.Error:
             continue
-        if is_header(names):
+        _, lacks = examine(names)
+        if not lacks:
             return delimiter, names
-    message = (
-        f"The header is {shown(line.strip())}. It must name a time column (such as 'Datum' or 'Date') and a "
-        "power column (such as 'Wert (kW)' or 'Power Consumption [kW]'), separated by comma, semicolon or tab."
-    )
+        if len(names) > most:
+            most, lacking = len(names), lacks
+    message = f"The header is {shown(line.strip())}. It has {lacking}. Separate its names by comma, semicolon or tab."
     raise InvalidLoadProfile([Problem(row, None, "bad_header", message)])
-
-
-def _width_problem(row: int, line: str, delimiter: str, width: int, fields: list[str] | None = None) -> Problem:
-    if not line.strip().strip(delimiter).strip():
-        return Problem(row, None, "blank_row", "The row is blank. Remove it.")
-    count = len(line.split(delimiter)) if fields is None else len(fields)
-    return Problem(row, None, "wrong_width", f"The row has {count} fields where the header has {width}.")
 
 
 def shown(text: str) -> str:

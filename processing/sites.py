@@ -55,7 +55,7 @@ def read_sites(body: bytes, reader: Reader) -> LoadProfile | Sites:
     Raises:
         InvalidLoadProfile: the file is no such CSV, or holds one site and that has problems.
     """
-    sheet = read_sheet(body, header.is_header)
+    sheet = read_sheet(body, header.examine)
     columns = header.many_sites(sheet.header, sheet.header_row)
     if columns is None:
         return reader.read(only_table(sheet, header.one_site(sheet.header, sheet.header_row)))
@@ -95,22 +95,8 @@ def _long(sheet: Sheet, columns: Columns, site: int) -> Iterator[tuple[str, Tabl
     _check_names(names, sheet, site)
     whole = replace(only_table(sheet, columns), notes=())
     for rows in _groups(names):
-        yield names.text(int(rows[0])), _take(whole, rows)
-
-
-def _take(table: Table, rows: Positions) -> Table:
-    """Return some rows of a table, as a view where they stand together."""
-    together = len(rows) == rows[-1] - rows[0] + 1
-    part = slice(int(rows[0]), int(rows[-1]) + 1) if together else rows
-    return replace(
-        table,
-        stamps=table.stamps.take(part),
-        powers=table.powers.take(part),
-        written=table.written.take(part),
-        numbers=table.numbers.take(part),
-        rows=table.rows[part],
-        faulty=table.faulty[part],
-    )
+        together = len(rows) == rows[-1] - rows[0] + 1
+        yield names.text(int(rows[0])), whole.take(slice(int(rows[0]), int(rows[-1]) + 1) if together else rows)
 
 
 def _check_names(names: Cells, sheet: Sheet, site: int) -> None:

@@ -4,7 +4,7 @@ A file of one site is one table; a file of many gives one for each. Reading at f
 file at once; what is doubtful is looked at again a site at a time, so a bad site costs the others nothing.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,7 +23,7 @@ class Table:
 
     `rows` (n,) holds each record's row number; `problems` names the rows that have no two such fields (their
     cells are empty), `faulty` (n,) is True for them; `notes` what was assumed and the user should know. `energy`
-    is True where the powers are kWh of each interval.
+    is True where the powers are kWh of each interval; `delimiter` is what separates the file's columns.
     """
 
     time_name: str
@@ -37,6 +37,19 @@ class Table:
     problems: Problems
     notes: tuple[str, ...] = ()
     energy: bool = False
+    delimiter: str = ","
+
+    def take(self, rows: slice | Positions) -> "Table":
+        """Return some rows, as a view where a slice names them; the problems and notes are those of all rows."""
+        return replace(
+            self,
+            stamps=self.stamps.take(rows),
+            powers=self.powers.take(rows),
+            written=self.written.take(rows),
+            numbers=self.numbers.take(rows),
+            rows=self.rows[rows],
+            faulty=self.faulty[rows],
+        )
 
 
 def read_table(body: bytes) -> Table:
@@ -45,7 +58,7 @@ def read_table(body: bytes) -> Table:
     Raises:
         InvalidLoadProfile: the bytes are no such CSV, so that its cells cannot be told, or hold several sites.
     """
-    sheet = read_sheet(body, header.is_header)
+    sheet = read_sheet(body, header.examine)
     columns = one_site(sheet.header, sheet.header_row)
     if columns.site is not None:
         _refuse_many(sheet, columns.site)
@@ -67,6 +80,7 @@ def only_table(sheet: Sheet, columns: Columns) -> Table:
         problems=sheet.problems,
         notes=columns.notes,
         energy=bool(columns.energy),
+        delimiter=sheet.delimiter,
     )
 
 

@@ -1,5 +1,6 @@
 """The CSV contract: what is read, and what is refused with which words."""
 
+import gzip
 from itertools import pairwise
 
 import numpy as np
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from load_profiles import csv_file, csv_rows
 
-from processing.errors import InvalidLoadProfile
+from processing.errors import InvalidLoadProfile, Problem
 from processing.reading import LoadProfile, read_load_profile
 
 ROWS = csv_rows("2021-06-02 00:00:00", 672)
@@ -23,6 +24,13 @@ def problems(body: bytes, zone: str = "UTC", at_least: int = 1) -> list[tuple[in
         read(body, zone, at_least)
     assert all(problem.message for problem in refused.value.problems)
     return [(problem.row, problem.column, problem.code) for problem in refused.value.problems]
+
+
+def refused(body: bytes, zone: str = "UTC", at_least: int = 1) -> tuple[Problem, ...]:
+    with pytest.raises(InvalidLoadProfile) as error:
+        read(body, zone, at_least)
+    assert error.value.count == len(error.value.problems)
+    return error.value.problems
 
 
 def changed(at: int, row: str, rows: int = 8) -> bytes:
@@ -100,6 +108,8 @@ HEADERS = {
     "watts": ("Datum,Leistung [W]", (1, "Leistung [W]", "bad_unit")),
     "two powers": ("Datum,Wert (kW),Leistung (kW)", (1, "Leistung (kW)", "doubled_column")),
     "two times": ("Datum,Zeit,Wert (kW)", (1, "Zeit", "doubled_column")),
+    "date and time of day": ("Datum,Uhrzeit,Wert (kW)", (1, "Uhrzeit", "doubled_column")),
+    "energy without brackets": ("Datum,Verbrauch kWh", (None, "Verbrauch kWh", "energy_unit")),
     "another separator": ("Datum|Wert (kW)", (1, None, "bad_header")),
 }
 
@@ -159,6 +169,28 @@ def test_unsorted_rows_are_named() -> None:
     assert problems(csv_file(rows)) == [(6, "Datum", "unsorted"), (7, "Datum", "unsorted")]
 
 
+SHUFFLES = {
+    "newest first": ROWS[:96][::-1],
+    "every seventh": [ROWS[at * 7 % 96] for at in range(96)],
+    "sorted by the time of day": [ROWS[day * 96 + at] for at in range(96) for day in range(7)],
+    "eighteen rows apart": [ROWS[at] for first in range(18) for at in range(first, 672, 18)],
+}
+
+
+@pytest.mark.parametrize("rows", SHUFFLES.values(), ids=SHUFFLES)
+def test_rows_out_of_order_have_the_step_of_their_times(rows: list[str]) -> None:
+    """The order of the rows changes nothing about the step between the times: they are unsorted, no more."""
+    assert {problem.code for problem in refused(csv_file(rows))} == {"unsorted"}
+
+
+def test_the_step_of_unsorted_hours_is_named() -> None:
+    """Shuffled hours are hours."""
+    rows = csv_rows("2021-06-02 00:00:00", 60, 60)
+    (problem,) = refused(csv_file([rows[at * 7 % 60] for at in range(60)]))
+    assert problem.code == "wrong_step"
+    assert "60 minutes" in problem.message
+
+
 @pytest.mark.parametrize("minutes", [1, 5, 30, 60])
 def test_another_step_is_one_problem(minutes: int) -> None:
     """A file of hours or minutes is told so once, not once for each row."""
@@ -191,6 +223,11 @@ BODIES = {
     "latin-1": ("Datum,Wert (kW)\nJänner,1".encode("latin-1"), (2, None, "not_utf8")),
     "utf-16": (csv_file(ROWS).decode().encode("utf-16"), (1, None, "not_utf8")),
     "zip": (b"PK\x03\x04\x00\x00", (1, None, "not_text")),
+    "utf-16, big end first": (b"\xfe\xff" + csv_file(ROWS).decode().encode("utf-16-be"), (1, None, "not_utf8")),
+    "gzip": (gzip.compress(csv_file(ROWS)), (1, None, "not_utf8")),
+    "pdf": (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", (2, None, "not_utf8")),
+    "pdf of plain text": (b"%PDF-1.4\n1 0 obj\n", (1, None, "not_text")),
+    "xls": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(8), (1, None, "not_utf8")),
     "open quote": (csv_file([*ROWS[:3], '"2021']), (5, None, "not_csv")),
     "header only": (b"Datum,Wert (kW)\n", (None, None, "too_short")),
 }
@@ -200,6 +237,27 @@ BODIES = {
 def test_bodies_that_are_no_csv(body: bytes, problem: tuple[int | None, str | None, str]) -> None:
     """What is no CSV at all is refused with its reason."""
     assert problems(body) == [problem]
+
+
+OTHER_FILES = {
+    "utf-16": ("UTF-16", "CSV UTF-8"),
+    "utf-16, big end first": ("UTF-16", "CSV UTF-8"),
+    "zip": (".xlsx", "CSV UTF-8"),
+    "gzip": ("gzip", "Unpack"),
+    "pdf": ("PDF", "CSV"),
+    "pdf of plain text": ("PDF", "CSV"),
+    "xls": (".xls", "CSV UTF-8"),
+}
+
+
+@pytest.mark.parametrize(
+    "name, what, instead", [(name, *words) for name, words in OTHER_FILES.items()], ids=OTHER_FILES
+)
+def test_a_file_of_another_kind_is_named(name: str, what: str, instead: str) -> None:
+    """What was sent is known by its first bytes; the message names it, and what to send."""
+    message = refused(BODIES[name][0])[0].message
+    assert what in message
+    assert instead in message
 
 
 def local_week(zone_start: str, rows: int, offsets: list[tuple[int, int]]) -> bytes:
@@ -259,6 +317,195 @@ def test_a_whole_real_year_over_both_clock_changes(shop: bytes) -> None:
     profile = read(shop, "Europe/Berlin")
     assert len(profile.time) == 35_136
     assert profile.time[0] == np.datetime64("2015-12-31T23:00:00")
+
+
+def with_powers(powers: list[str], header: str = "Datum;Wert (kW)", separator: str = ";") -> bytes:
+    """Return a file of quarter-hours with these powers, as they are written."""
+    rows = csv_rows("2021-06-02 00:00:00", len(powers))
+    return csv_file([f"{row.split(',')[0]}{separator}{kw}" for row, kw in zip(rows, powers, strict=True)], header)
+
+
+MARKS = {
+    "one thousand among points": (["27.5"] * 9 + ["1,234.5"], [11], "decimal points"),
+    "two commas among points": (["2,5", *["27.5"] * 9, "3,5"], [2, 12], "decimal points"),
+    "one point among commas": (["27,5"] * 9 + ["27.5"], [11], "decimal commas"),
+    "one thousand among commas": (["1.234,5", *["27,5"] * 9], [2], "decimal commas"),
+    "as many of both": (["27,5", "27.5"], [3], "decimal commas"),
+    "words do not count": (["27,5", "n.a.", "n.a."], [3, 4], "decimal commas"),
+}
+
+
+@pytest.mark.parametrize("powers, rows, words", MARKS.values(), ids=MARKS)
+def test_the_mark_of_most_numbers_is_the_files(powers: list[str], rows: list[int], words: str) -> None:
+    """Of two decimal marks the rarer one is at fault; where they are as many, the point."""
+    found = refused(with_powers(powers))
+    assert [(problem.row, problem.code) for problem in found] == [(row, "mixed_decimal") for row in rows]
+    assert all(words in problem.message for problem in found)
+
+
+def test_one_thousand_in_a_week_is_one_problem() -> None:
+    """A comma in one cell does not turn 671 good rows into bad ones."""
+    body = with_powers(['"1,234.5"' if at == 98 else "27.5" for at in range(672)], "Datum,Wert (kW)", ",")
+    assert problems(body) == [(100, "Wert (kW)", "mixed_decimal")]
+
+
+PERHAPS_THOUSANDS = {
+    "point": (["1.101", "-2.202", "999.999"], ";", "decimal point"),
+    "comma": (["1,101", "22,202"], ";", "decimal comma"),
+    "between tabs": (["1.101"], "\t", "decimal point"),
+    "of another length": (["1.101", "1.5"], ";", ""),
+    "without a mark": (["1.101", "7"], ";", ""),
+    "below one": (["1.101", "0.101"], ";", ""),
+    "four digits before it": (["1.101", "1101.101"], ";", ""),
+    "an exponent": (["1.101", "1.1e1"], ";", ""),
+    "point between commas": (["1.101"], ",", ""),
+}
+
+
+@pytest.mark.parametrize("powers, separator, words", PERHAPS_THOUSANDS.values(), ids=PERHAPS_THOUSANDS)
+def test_a_mark_that_could_separate_thousands_is_noted(powers: list[str], separator: str, words: str) -> None:
+    """A file in which every mark could separate thousands is read as decimals, and the profile says so."""
+    profile = read(with_powers(powers, f"Datum{separator}Wert (kW)", separator), at_least=1)
+    assert profile.power[0] == 1.101
+    assert [words in note for note in profile.notes] == ([True] if words else [])
+
+
+def local_file(*runs: tuple[str, int]) -> bytes:
+    return csv_file([row for start, rows in runs for row in csv_rows(start, rows)])
+
+
+OCTOBER = local_file(("2016-10-30 00:00:00", 12), ("2016-10-30 03:00:00", 8))
+CLOCK = {
+    # file, zone, row and code, what the message says of the clock
+    "hour not doubled": (OCTOBER, "Europe/Berlin", (14, "gap"), "went back"),
+    "hour not doubled, in its own zone": (OCTOBER, "Etc/GMT-1", None, ""),
+    "hour left out": (local_file(("2016-03-27 01:45:00", 2)), "Europe/Berlin", (3, "nonexistent_time"), "went forward"),
+    "hour three times": (
+        local_file(("2016-10-30 01:00:00", 8), *[("2016-10-30 02:00:00", 4)] * 2, ("2016-10-30 03:00:00", 4)),
+        "Europe/Berlin",
+        (14, "duplicate"),
+        "went back",
+    ),
+    "hole elsewhere": (
+        local_file(("2016-06-30 01:00:00", 4), ("2016-06-30 03:00:00", 4)),
+        "Europe/Berlin",
+        (6, "gap"),
+        "",
+    ),
+    "hole of half a year": (
+        local_file(("2016-01-30 01:00:00", 4), ("2016-06-30 03:00:00", 4)),
+        "Europe/Berlin",
+        (6, "gap"),
+        "",
+    ),
+    "stamps with offsets": (
+        csv_file(
+            [
+                f"2016-10-30 {time}:00+0{at}:00,1"
+                for time, at in (("02:30", 2), ("02:45", 2), ("03:00", 1), ("03:15", 1))
+            ]
+        ),
+        "Europe/Berlin",
+        (4, "gap"),
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize("body, zone, place, words", CLOCK.values(), ids=CLOCK)
+def test_a_break_at_a_clock_change_is_told_as_one(
+    body: bytes, zone: str, place: tuple[int, str] | None, words: str
+) -> None:
+    """Where the zone's clock changes at a break, the message says so, and how to write or name the meter's time."""
+    if place is None:
+        assert len(read(body, zone, at_least=1).power) == 20
+        return
+    found = refused(body, zone)
+    message = found[0].message
+    assert (found[0].row, found[0].code) == place
+    assert ("The clock in" in message) == bool(words)
+    assert words in message
+    assert not words or "tz=Etc/GMT-1)" in message
+    assert "2016-" in message
+
+
+@pytest.mark.parametrize(
+    "zone, body, fixed",
+    [
+        ("America/New_York", local_file(("2021-11-07 00:00:00", 8), ("2021-11-07 02:00:00", 4)), "tz=Etc/GMT%2B5)"),
+        ("Europe/Lisbon", local_file(("2021-10-31 00:00:00", 8), ("2021-10-31 02:00:00", 4)), "tz=Etc/GMT-0)"),
+        ("Australia/Lord_Howe", local_file(("2021-04-04 00:00:00", 8), ("2021-04-04 02:00:00", 4)), "?tz=."),
+    ],
+)
+def test_the_fixed_zone_is_that_of_the_winter(zone: str, body: bytes, fixed: str) -> None:
+    """The zone that the message names is a fixed one of whole hours, as it is written in an address."""
+    assert [problem.message.count(fixed) for problem in refused(body, zone)] == [1]
+
+
+HEADER_WORDS = {
+    "no time": ("a,Wert (kW)", "It has no time column (such as 'Datum', 'Zeitstempel' or 'timestamp'). Separate"),
+    "no power": ("Datum,b", "It has no power column (such as 'Wert (kW)', 'Leistung [kW]'"),
+    "neither": ("a;b;c", "'timestamp') and no power column (such as 'Wert (kW)'"),
+    "date and time": ("Datum;Zeit;Wert (kW)", "one column, such as 2021-06-02 00:15"),
+    "date and time of day": ("Datum;Uhrzeit;Wert (kW)", "one column, such as 2021-06-02 00:15"),
+    "energy": ("Datum,Verbrauch kWh", "times 4"),
+    "energy, by the service": ("Datum,Verbrauch kWh", "repair=kwh"),
+}
+
+
+@pytest.mark.parametrize("header, words", HEADER_WORDS.values(), ids=HEADER_WORDS)
+def test_a_refused_header_says_what_to_do(header: str, words: str) -> None:
+    """The message names the kind of column that is missing or too many, and what is accepted instead."""
+    (problem,) = refused(csv_file(["2021-06-02 00:00:00,1"], header))
+    assert words in problem.message
+
+
+WIDTHS = {
+    # header, rows, problem rows, words of the first
+    "decimal commas": ("Datum,Wert (kW)", [f"{row.split(',')[0]},27,5" for row in ROWS], [2], "decimal commas"),
+    "decimal commas, quoted stamps": (
+        "Datum,Wert (kW)",
+        ['"{}",27,5'.format(row.split(",")[0]) for row in ROWS],
+        [2],
+        "decimal commas",
+    ),
+    "one good row": ("Datum,Wert (kW)", [ROWS[0], "2021-06-02 00:15:00,27,5"], [3], "3 fields where the header has 2"),
+    "commas behind": ("Datum,Wert (kW)", [row + "," for row in ROWS[:3]], [2, 3, 4], "3 fields where"),
+    "one field": ("Datum,Wert (kW)", [ROWS[0], "2021-06-02"], [3], "1 field where"),
+    "semicolons": ("Datum;Wert (kW)", ["2021-06-02 00:15:00;27;5"], [2], "3 fields where"),
+}
+
+
+@pytest.mark.parametrize("header, rows, places, words", WIDTHS.values(), ids=WIDTHS)
+def test_decimal_commas_between_commas_are_one_problem(
+    header: str, rows: list[str], places: list[int], words: str
+) -> None:
+    """Where every row is wider by a field for each power, the file is at fault, not its rows."""
+    found = refused(csv_file(rows, header))
+    assert [(problem.row, problem.code) for problem in found] == [(row, "wrong_width") for row in places]
+    assert words in found[0].message
+
+
+YEAR = [f"{row.split(',')[0]},{at % 11 + 1}" for at, row in enumerate(csv_rows("2021-06-02 00:00:00", 1000))]
+NEWEST = {
+    "two gaps before": ([*YEAR[:9], *YEAR[10:100], *YEAR[101:]], [("gap", False), ("gap", True)]),
+    "a gap in the last week": ([*YEAR[:500], *YEAR[501:]], [("gap", False)]),
+    "a bad row in the last week": ([*YEAR[:9], *YEAR[10:998], "", YEAR[999]], [("gap", False), ("blank_row", False)]),
+    "a week that stands still": (
+        [*YEAR[:9], *(f"{row.split(',')[0]},5" for row in YEAR[10:])],
+        [("gap", False)],
+    ),
+    "another fault before": (["x,1", *YEAR[:9], *YEAR[10:]], [("bad_time", False), ("gap", True)]),
+}
+
+
+@pytest.mark.parametrize("rows, told", NEWEST.values(), ids=NEWEST)
+def test_a_gap_before_a_whole_week_says_that_the_week_is_enough(rows: list[str], told: list[tuple[str, bool]]) -> None:
+    """The last gap names the way out, once, if the last week would be read alone."""
+    found = refused(csv_file(rows), at_least=672)
+    assert [(problem.code, "last 672 rows" in problem.message) for problem in found] == told
+    if any(way_out for _, way_out in told):
+        assert len(read(csv_file(rows[-672:])).power) == 672
 
 
 @given(st.binary(max_size=300))
