@@ -19,8 +19,8 @@ AT_ONCE = 512  # sites of one request that a model gets at a time; 10 MB of inpu
 
 def power(model: ServedModel, profiles: Sequence[LoadProfile]) -> npt.NDArray[np.float64]:
     """Go the way from n load profiles to (n, horizon) kW."""
-    preparation = _preparation(model.card)
-    return preparation.power(model.runner.predict(preparation.model_inputs(profiles)))
+    prepared = preparation(model.card)
+    return prepared.power(model.runner.predict(prepared.model_inputs(profiles)))
 
 
 def site_forecasts(model: ServedModel, sites: Sequence[Site]) -> list[SiteAnswer]:
@@ -43,7 +43,7 @@ def _without_forecast(site: Site, error: NonFiniteForecast) -> Site:
     return Site(site.name, None, (Problem(None, None, "no_finite_forecast", str(error)),), 1)
 
 
-def _preparation(card: ModelCard) -> Preparation:
+def preparation(card: ModelCard) -> Preparation:
     """Return what the card says of a model's input and output."""
     return Preparation(
         columns=card.column_names,

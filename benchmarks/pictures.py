@@ -11,9 +11,10 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.dates import DateFormatter
 
+from forecasting import preparation
 from models.card import read_card
 from models.runner import Runner
-from processing.pipeline import Preparation, forecast_times
+from processing.pipeline import forecast_times
 from processing.reading import LoadProfile, read_load_profile
 from processing.stamps import on_the_clock
 
@@ -56,20 +57,13 @@ def _measured(axes: "Axes", year: LoadProfile) -> None:
 def _forecasts(axes: "Axes", year: LoadProfile, name: str, colour: str) -> None:
     folder = PROJECT / "models" / "pretrained" / name
     card = read_card(folder / "card.json")
-    preparation = Preparation(
-        columns=card.column_names,
-        mean=[column.mean for column in card.columns],
-        std=[column.std for column in card.columns],
-        target_mean=card.target.mean,
-        target_std=card.target.std,
-        window=card.window,
-    )
+    prepared = preparation(card)
     runner = Runner(folder, card)
     label: Any = name
     for origin in ORIGINS:
         end = _row(year, origin) + 1
         known = LoadProfile(year.time[:end], year.clock[:end], year.power[:end], year.time_zone)
-        power = preparation.power(runner.predict(preparation.model_input(known)))[0]
+        power = prepared.power(runner.predict(prepared.model_input(known)))[0]
         times = on_the_clock(forecast_times(known, card.horizon), year.time_zone)
         axes.plot(times.astype(object), power, color=colour, marker=".", lw=1.6, label=label)
         label = None
