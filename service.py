@@ -25,8 +25,9 @@ from edge.uploads import UploadMiddleware
 from first_start import announce, prepare
 from forecasting import power, site_forecasts
 from models.watching import Watch
-from processing.reading import Reader, read_load_profile
+from processing.reading import Reader
 from processing.sites import Site, Sites, read_sites
+from processing.table import read_table
 from worker import PROBES, app, authenticate, catalogue, settings
 
 logger = logging.getLogger("bentoml.lastgang")  # BentoML configures the loggers below its own name
@@ -88,7 +89,8 @@ class Lastgang:
         query = read_query(ctx.request.query_params.multi_items(), PREDICT)
         model = catalogue().get(ctx.request.path_params["model"], query.version)
         zone = query.time_zone or model.card.time_zone
-        profile = read_load_profile(ctx.request.state.upload, time_zone=zone, at_least=model.card.window)
+        reader = Reader(zone, model.card.window, query.rules())
+        profile = reader.read(read_table(ctx.request.state.upload))
         return answers.json_response(power(model, [profile]).tolist())
 
     @bentoml.api(route="/forecast/{model}")

@@ -12,8 +12,8 @@ from edge.errors import InvalidQuery
 from processing import plausibility, repairs
 from processing.reading import Rules
 
-PREDICT = ("version", "tz")
-FORECAST = ("version", "tz", "repair", "accept")
+PREDICT = ("version", "tz", "accept")
+FORECAST = (*PREDICT, "repair")
 _CHOICES = {"repair": repairs.CODES, "accept": plausibility.CODES}
 
 

@@ -39,7 +39,7 @@ BAD = [
     ([("repair", "negative")], FORECAST, ["unknown_repair"]),
     ([("accept", "sort")], FORECAST, ["unknown_accept"]),
     ([("repair", "sort")], PREDICT, ["unknown_parameter"]),
-    ([("accept", "negative"), ("x", "1")], PREDICT, ["unknown_parameter", "unknown_parameter"]),
+    ([("repair", "gaps"), ("x", "1")], PREDICT, ["unknown_parameter", "unknown_parameter"]),
 ]
 
 

@@ -188,3 +188,18 @@ def test_who_am_i(ada: httpx.Client) -> None:
         False,
         {"username", "disabled", "created_at"},
     )
+
+
+def test_a_doubtful_week_is_forecast_when_it_is_accepted(ada: httpx.Client, week: bytes) -> None:
+    """A shop that was closed for two days is refused until its owner says that the zeros are right."""
+    header, *rows = week.decode().splitlines()
+    rows[100:300] = [row.split(",")[0] + ",0.0" for row in rows[100:300]]
+    closed = {"file": ("load.csv", "\n".join([header, *rows]))}
+    refused = ada.post("/predict/gru", files=closed)
+    assert refused.status_code == 422
+    codes = ",".join(one["code"] for one in refused.json()["problems"])
+    assert codes == "zero_run"
+    (numbers,) = ada.post("/predict/gru", params={"accept": codes}, files=closed).raise_for_status().json()
+    answer = ada.post("/forecast/gru", params={"accept": codes}, files=closed).raise_for_status().json()
+    assert [step["power"] for step in answer["forecast"]] == numbers
+    assert {one["code"] for one in answer["accepted"]} == set(codes.split(","))
