@@ -125,7 +125,7 @@ def _check_port(settings: Settings) -> None:
 
 def _url(settings: Settings) -> str:
     host = settings.host
-    if host.is_loopback or host.is_unspecified:
+    if str(host) == "127.0.0.1" or host.is_unspecified:  # the other loopback addresses are not localhost
         return f"https://localhost:{settings.port}"
     return f"https://{f'[{host}]' if host.version == 6 else host}:{settings.port}"  # noqa: PLR2004
 
