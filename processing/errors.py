@@ -81,3 +81,8 @@ class UnknownColumn(ProcessingError):
         self.name = name
         self.known = tuple(known)
         super().__init__(f"There is no column {name!r}; a model can consume {', '.join(known)}.")
+
+
+def shown(text: str, longest: int = 60) -> str:
+    """Quote a piece of the user's input for a message, shortened to `longest` characters."""
+    return repr(text if len(text) <= longest else text[: longest - 3] + "...")

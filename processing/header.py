@@ -12,8 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from processing.errors import InvalidLoadProfile, Problem
-from processing.sheet import shown
+from processing.errors import InvalidLoadProfile, Problem, shown
 
 TIME_NAMES = frozenset(
     {"datum", "date", "datetime", "dateandtime", "timestamp", "time", "zeit", "zeitstempel", "zeitpunkt"}

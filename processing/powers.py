@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from processing.cells import Cells, Positions
-from processing.errors import Problem, Problems
+from processing.errors import Problem, Problems, shown
 
 Mask = npt.NDArray[np.bool_]
 
@@ -146,20 +146,20 @@ def _mostly_commas(cells: Sequence[str]) -> bool:
 
 
 def _fault(cell: str, *, comma: bool) -> tuple[str, str] | None:
-    shown = repr(cell if len(cell) <= 40 else cell[:37] + "...")  # noqa: PLR2004
+    quoted = shown(cell, 40)
     if not cell:
         return "missing", "The power is missing. Fill it in or export the file anew."
     other, has, marks = (".", "point", "commas") if comma else (",", "comma", "points")
     if other in cell:
         return (
             "mixed_decimal",
-            f"{shown} has a {has} in a file with decimal {marks}. Use one mark, no thousands.",
+            f"{quoted} has a {has} in a file with decimal {marks}. Use one mark, no thousands.",
         )
     number = cell.replace(",", ".") if comma else cell
     if cell.casefold() in _NOT_FINITE:
-        return "infinite", f"{shown} is not a finite number."
+        return "infinite", f"{quoted} is not a finite number."
     if not _NUMBER.fullmatch(number):
-        return "not_a_number", f"{shown} is not a number in kW."
+        return "not_a_number", f"{quoted} is not a number in kW."
     if abs(float(number)) > LARGEST:
-        return "out_of_range", f"{shown} kW is more than any site draws ({LARGEST:.0e} kW). Check the unit."
+        return "out_of_range", f"{quoted} kW is more than any site draws ({LARGEST:.0e} kW). Check the unit."
     return None

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from processing import clock_changes
-from processing.errors import InvalidLoadProfile, Problem, Problems
+from processing.errors import InvalidLoadProfile, Problem, Problems, shown
 from processing.grid import STEP, GridCheck
 from processing.plausibility import PowerCheck, judge
 from processing.powers import could_be_thousands, read_powers
@@ -195,9 +195,8 @@ def _stamp_problems(table: Table, stamps: Stamps, time_zone: str) -> Problems:
 
     def unreadable(at: int) -> Problem:
         cell = table.stamps.text(at)
-        shown = repr(cell if len(cell) <= 40 else cell[:37] + "...")  # noqa: PLR2004
         message = (
-            f"{shown} is not a time stamp in the layout of this file. Write all of them like "
+            f"{shown(cell, 40)} is not a time stamp in the layout of this file. Write all of them like "
             "'2021-06-02 00:15:00' or all like '02.06.2021 00:15'."
         )
         return Problem(int(table.rows[at]), table.time_name, "bad_time", message)

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from processing.cells import Bytes, Cells, Positions, padded
-from processing.errors import InvalidLoadProfile, Problem, Problems
+from processing.errors import InvalidLoadProfile, Problem, Problems, shown
 from processing.widths import Widths
 
 DELIMITERS = (";", "\t", ",")
@@ -233,8 +233,3 @@ def _header(line: str, row: int, examine: Examine) -> tuple[str, list[str]]:
             most, lacking = len(names), lacks
     message = f"The header is {shown(line.strip())}. It has {lacking}. Separate its names by comma, semicolon or tab."
     raise InvalidLoadProfile([Problem(row, None, "bad_header", message)])
-
-
-def shown(text: str) -> str:
-    """Quote a piece of the user's input for a message, shortened."""
-    return repr(text if len(text) <= 60 else text[:57] + "...")  # noqa: PLR2004

@@ -13,10 +13,10 @@ import pandas as pd
 
 from processing import header, powers
 from processing.cells import PADDING, Cells, Positions
-from processing.errors import InvalidLoadProfile, Problem
+from processing.errors import InvalidLoadProfile, Problem, shown
 from processing.header import Columns
 from processing.reading import LoadProfile, Reader
-from processing.sheet import Sheet, read_sheet, shown
+from processing.sheet import Sheet, read_sheet
 from processing.table import Table, only_table
 
 LONGEST_NAME = PADDING  # bytes of a site's name

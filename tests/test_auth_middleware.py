@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from frozen import Clock
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -229,20 +230,9 @@ def test_unknown_kind(kind: str) -> None:
 TOKENS = Tokens([sha256(b"key").digest()], "lastgang", "lastgang", timedelta(hours=1))
 
 
-class Clock:
-    """Tells the time that a test set."""
-
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> datetime:
-        """Return the aware time now."""
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(NOW)
 
 
 @pytest.fixture

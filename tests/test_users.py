@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from frozen import Clock
 
 from auth.errors import InvalidUserName, UnknownUser, UnusableDatabase, UserExists
 from auth.users import User, UserStore, canonical_name
@@ -19,20 +20,9 @@ START = NOW.replace(microsecond=0)
 SECOND = timedelta(seconds=1)
 
 
-class Clock:
-    """Tells the time that a test set."""
-
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> datetime:
-        """Return the aware time now."""
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(NOW)
 
 
 @pytest.fixture
