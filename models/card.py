@@ -73,13 +73,25 @@ class TrainingData(_Part):
     sha256: Digest
 
 
+class SiteScore(_Part):
+    """Mean absolute error in kW over all steps, of this model and of the best naive forecast, at one site."""
+
+    mae_kw: float
+    best_naive_kw: float
+
+
 class Scores(_Part):
-    """Mean absolute error in kW, one number a step, of this model and of the naive forecasts."""
+    """Mean absolute error in kW, one number a step, of this model and of the naive forecasts.
+
+    `sites` is there where a model learnt from many; `mae_kw` is then the mean over them, in which large ones weigh
+    most.
+    """
 
     test_from: AwareDatetime
     test_to: AwareDatetime
     windows: Count
     mae_kw: dict[str, PerStep]
+    sites: dict[str, SiteScore] | None = None
 
 
 class ResidualQuantiles(_Part):

@@ -1,95 +1,184 @@
-"""Fitting a network to one series and measuring what it gets wrong.
+"""Fitting a network to one meter or to many at once, each counting the same, and measuring what it gets wrong.
 
-In: a network and a scaled series that is split in time. Out: the network with the weights of its best epoch,
-and its residuals in kW. Nothing here reads or writes a file.
+In: the powers of sites over the same quarter-hours, and the calendar of these. Out: a network with the weights of
+its best epoch, and its residuals in kW. Every site is measured in units of the mean absolute error of its own best
+naive forecast: 1 is what that forecast has, so the loss knows neither kW nor large sites. The networks have no
+scale of their own, so what they learn in these units holds in any other. Nothing here reads or writes a file.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from tqdm import tqdm
 
-from models.naive import actual
+from models.naive import WEEK, actual, naive
 from models.networks import HORIZON, WINDOW
+from models.virtual import meter
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from numpy.typing import NDArray
 
-BATCH = 128
 PEAK_RATE = 0.004
+DAY = 96
+OFTEN, SELDOM = 6, 3  # the last epochs are all validated, of those before every third
+SPARSE = 29  # prime to the hour, the day and the week, so that every phase is validated
+OTHER_WEEKDAY, OTHER_HOUR = 0.5, 0.3  # of the made-up meters, that share
 
 
 @dataclass(frozen=True)
-class Series:
-    """A load profile, split in time and scaled.
+class Recipe:
+    """How long and on what a network is trained.
 
     Attributes:
-        power: (n,) float64, kW.
-        inputs: (n, c) float32, normalised; column 0 is the power.
-        mean: (c,) float64, of the training part; kW for the power.
-        std: (c,) float64, likewise.
-        origins: for each of `train`, `validation` and `test` the rows to forecast from, (m,) int64.
+        epochs: how many.
+        steps: batches of each epoch, drawn at random from all sites and origins of the training part.
+        batch: windows of each batch.
+        made_up: how many meters are made up for each epoch.
     """
 
-    power: NDArray[np.float64]
-    inputs: NDArray[np.float32]
-    mean: NDArray[np.float64]
-    std: NDArray[np.float64]
-    origins: dict[str, NDArray[np.int64]]
-
-    def x(self, origins: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Give the windows that end at the origins: (m, 672, c) float32, normalised."""
-        views = sliding_window_view(self.inputs, WINDOW, axis=0)
-        return views[origins - WINDOW + 1].transpose(0, 2, 1)
-
-    def came(self, origins: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Give the power that came after the origins: (m, 8) float64, kW."""
-        return actual(self.power, origins, HORIZON)
-
-    def y(self, origins: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Give the same, normalised: (m, 8) float32."""
-        y: NDArray[np.float64] = (self.came(origins) - self.mean[0]) / self.std[0]
-        return y.astype(np.float32)
+    epochs: int
+    steps: int
+    batch: int
+    made_up: int
 
 
-def fit(model: Any, series: Series, *, epochs: int, seed: int, share: float) -> float:
+ONE_SITE = Recipe(epochs=24, steps=48, batch=128, made_up=0)
+MANY_SITES = Recipe(epochs=120, steps=100, batch=256, made_up=16)
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """Sites over the same quarter-hours, split in time.
+
+    Attributes:
+        names: of the s sites.
+        kw: (s, n) float64, kW.
+        calendar: (n, c) float32, normalised.
+        parts: for each of `train`, `validation` and `test` the rows to forecast from, (m,) int64.
+        unit: (s,) float64, kW: the error of each site's best naive forecast in the training part.
+        power: (s, n) float32, each site in its unit, around its mean.
+        shift: (s,) int64, quarter-hours that each site's calendar is turned by; 0 but for made-up meters.
+    """
+
+    names: tuple[str, ...]
+    kw: NDArray[np.float64]
+    calendar: NDArray[np.float32]
+    parts: Mapping[str, NDArray[np.int64]]
+    unit: NDArray[np.float64]
+    power: NDArray[np.float32]
+    shift: NDArray[np.int64]
+
+    def x(self, sites: NDArray[np.int64], origins: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Give the windows of some sites that end at some origins: (b, 672, 1 + c) float32."""
+        rows = origins[:, None] + np.arange(1 - WINDOW, 1)
+        turned = (rows + self.shift[sites][:, None]) % len(self.calendar)
+        return np.concatenate([self.power[sites[:, None], rows][:, :, None], self.calendar[turned]], axis=-1)
+
+    def y(self, sites: NDArray[np.int64], origins: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Give what came, in the sites' units: (b, 8) float32."""
+        came: NDArray[np.float32] = self.power[sites[:, None], origins[:, None] + np.arange(1, HORIZON + 1)]
+        return came
+
+
+def split(names: Sequence[str], kw: NDArray[np.float64], calendar: NDArray[np.float32]) -> Fleet:
+    """Split the quarter-hours of sites in time, 70 % to train on, 15 % to choose by, 15 % to test on.
+
+    A part owns the forecasts whose eight quarter-hours all lie in it; the week before them may be older.
+
+    Args:
+        names: of the s sites.
+        kw: (s, n), kW.
+        calendar: (n, c), normalised.
+
+    Raises:
+        ValueError: if a part is left without a single forecast, or a site is too constant to be measured.
+    """
+    n = kw.shape[1]
+    first, second = int(0.7 * n), int(0.85 * n)
+    spans = {"train": (WEEK + 1, first), "validation": (first, second), "test": (second, n)}
+    parts = {part: np.arange(start - 1, end - HORIZON, dtype=np.int64) for part, (start, end) in spans.items()}
+    if not all(map(len, parts.values())):
+        raise ValueError(f"{n} quarter-hours are too few to train on; give several weeks")
+    unit = np.array([_naive_error(site, parts["train"]) for site in kw])
+    if (flat := np.flatnonzero(unit == 0)).size:
+        told = ", ".join(names[at] for at in flat[:10].tolist())
+        raise ValueError(f"a naive forecast of {told} never errs: too few changes to train on; leave such a site out")
+    power = ((kw - kw[:, :first].mean(axis=1, keepdims=True)) / unit[:, None]).astype(np.float32)
+    return Fleet(tuple(names), kw, calendar, parts, unit, power, np.zeros(len(kw), np.int64))
+
+
+def fit(model: Any, fleet: Fleet, recipe: Recipe, *, seed: int) -> float:
     """Train a network in place and leave it with the weights of its best epoch.
 
-    Each epoch takes a fresh random share of the windows: with a fixed stride of four the network would see
-    one phase of the hour only.
-
     Returns:
-        The mean absolute error of that epoch on the validation part, kW.
+        The mean absolute error of that epoch on the validation part, in the sites' units, each site counting the same.
     """
     rng = np.random.default_rng(seed)
-    train = series.origins["train"]
-    steps = max(1, int(share * len(train)) // BATCH)
-    _compile(model, epochs * steps)
+    first, last = fleet.parts["train"][[0, -1]]
+    _compile(model, recipe.epochs * recipe.steps)
     best, weights = np.inf, model.get_weights()
-    with tqdm(total=epochs * steps, desc=model.name, unit="batch", mininterval=0.5, disable=None) as bar:
-        for _ in range(epochs):
-            for rows in np.array_split(rng.permutation(train)[: steps * BATCH], steps):
-                model.train_on_batch(series.x(rows), series.y(rows))
+    with tqdm(total=recipe.epochs * recipe.steps, desc=model.name, unit="batch", mininterval=0.5, disable=None) as bar:
+        for epoch in range(recipe.epochs):
+            meters = with_made_up(fleet, recipe.made_up, rng)
+            for _ in range(recipe.steps):
+                sites = rng.integers(len(meters.power), size=recipe.batch)
+                origins = rng.integers(first, last + 1, size=recipe.batch)
+                model.train_on_batch(meters.x(sites, origins), meters.y(sites, origins))
                 bar.update()
-            error = float(np.abs(residuals(model, series, "validation")).mean())
+            if epoch < recipe.epochs - OFTEN and epoch % SELDOM:
+                continue
+            error = _validation(model, fleet)
             if error < best:
                 best, weights = error, model.get_weights()
-            bar.set_postfix_str(f"validation {error:.3f} kW, best {best:.3f} kW")
+            bar.set_postfix_str(f"validation {error:.4f} of a naive forecast's error, best {best:.4f}")
     model.set_weights(weights)
     return best
 
 
-def residuals(model: Any, series: Series, part: str) -> NDArray[np.float64]:
-    """Give actual minus forecast on one part: (m, 8) float64, kW."""
-    origins = series.origins[part]
-    batches = np.array_split(origins, max(1, len(origins) // 1024))
-    forecast = np.concatenate([np.asarray(model.predict_on_batch(series.x(rows))) for rows in batches])
-    kw: NDArray[np.float64] = forecast * series.std[0] + series.mean[0]
-    return series.came(origins) - kw
+def with_made_up(fleet: Fleet, count: int, rng: np.random.Generator) -> Fleet:
+    """Add made-up meters, half of which live by another weekday and some by other hours; training part only."""
+    if not count:
+        return fleet
+    until = fleet.parts["train"][-1] + HORIZON + 1
+    real = fleet.power[:, :until].astype(np.float64)
+    made = [_in_its_unit(meter(real, rng), fleet.parts["train"]) for _ in range(count)]
+    days = rng.integers(7, size=count) * DAY * (rng.random(count) < OTHER_WEEKDAY)
+    hours = rng.integers(-5, 6, size=count) * 4 * (rng.random(count) < OTHER_HOUR)
+    power = np.concatenate([fleet.power[:, :until], np.array(made, dtype=np.float32)])
+    return replace(fleet, power=power, shift=np.concatenate([fleet.shift, days + hours]))
+
+
+def residuals(model: Any, fleet: Fleet, site: int, origins: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Give actual minus forecast of one site: (m, 8) float64, kW."""
+    errors = []
+    for rows in np.array_split(origins, max(1, len(origins) // 512)):
+        sites = np.full_like(rows, site)
+        errors.append(fleet.y(sites, rows) - np.asarray(model.predict_on_batch(fleet.x(sites, rows))))
+    return np.concatenate(errors).astype(np.float64) * fleet.unit[site]
+
+
+def _naive_error(power: NDArray[np.float64], origins: NDArray[np.int64]) -> float:
+    """Give the mean absolute error of the best naive forecast, in the unit of the power; 0 if it never errs."""
+    some = origins[::7]
+    came = actual(power, some, HORIZON)
+    best = min(np.abs(came - forecast).mean() for forecast in naive(power, some, HORIZON).values())
+    return float(best) if best > 1e-9 * np.abs(power).max() else 0.0
+
+
+def _in_its_unit(power: NDArray[np.float64], origins: NDArray[np.int64]) -> NDArray[np.float64]:
+    error = _naive_error(power, origins)
+    return (power - power.mean()) / error if error else np.zeros_like(power)
+
+
+def _validation(model: Any, fleet: Fleet) -> float:
+    origins = fleet.parts["validation"][:: SPARSE if len(fleet.kw) > 1 else 1]
+    errors = [np.abs(residuals(model, fleet, site, origins)).mean() for site in range(len(fleet.kw))]
+    return float(np.mean(np.array(errors) / fleet.unit))
 
 
 def _compile(model: Any, steps: int) -> None:
@@ -100,5 +189,5 @@ def _compile(model: Any, steps: int) -> None:
     rate = keras.optimizers.schedules.CosineDecay(
         0.0, max(1, steps - warm), alpha=0.02, warmup_target=PEAK_RATE, warmup_steps=warm
     )
-    # Over 32 steps XLA saves a tenth of the time and costs more than that in compiling.
-    model.compile(keras.optimizers.Adam(rate, global_clipnorm=1.0), loss="mae", jit_compile=False)
+    # XLA saves a fifth of the time of the GRU and nothing of the CNN-LSTM's.
+    model.compile(keras.optimizers.Adam(rate, global_clipnorm=1.0), loss="mae", jit_compile=model.name == "gru")

@@ -1,10 +1,14 @@
-"""The two networks that ship: a folded GRU and a folded CNN-LSTM.
+"""The two networks that ship: a folded GRU and a folded CNN-LSTM, both free of scale and level.
 
 In: (b, 672, c) float32, normalised, the power first and then the calendar columns. Out: (b, 8) float32,
-normalised power of the next eight quarter-hours. The week is not walked through step by step: it is folded
-into one channel a day, each day's stretch aligned with the quarter-hours to be forecast, so that the
-recurrent part has 32 steps to take instead of 672. All of it is made of Keras's own operations, so the
-exported SavedModel needs no code of this project and XLA compiles it.
+normalised power of the next eight quarter-hours. Inside, a window is measured by itself: powers count from
+its last value, in units of its own mean absolute change over an hour. So `a * load + b` gives `a * forecast
++ b` for any a > 0, a meter nobody has seen looks like one that was, and a constant window gives its constant.
+
+The week is not walked through step by step: it is folded into one channel a day, each day's stretch aligned
+with the quarter-hours to be forecast, so that the recurrent part has 32 steps to take instead of 672. The
+answer is a weighted mean of 19 naive forecasts plus a correction, both learnt. All of it is made of Keras's
+own operations, so the exported SavedModel needs no code of this project and XLA compiles it.
 """
 
 from __future__ import annotations
@@ -19,10 +23,20 @@ if TYPE_CHECKING:
 WINDOW = 672
 HORIZON = 8
 DAY = 96
+HOUR = 4
 PAST = 24
-CHANGES = 16
+CHANGES = 24
+# Two moments are compared by what came these steps before them.
+LAGS = (*range(1, 9), *range(10, 25, 2))
+# By how many of those lags, whether as changes, and how sharply the likest are chosen.
+ALIKE = ((8, 10.0), (16, 40.0))
 STEPS = PAST + HORIZON
 NAMES = ("cnn", "gru")
+# Of the largest power: a few times what float32 resolves, so that rounding is never taken for a change.
+FLOOR = 1e-6
+ORDER, RIDGE, ROUNDS = 16, 0.01, 8
+TINY = 1e-30
+FAINT = 0.02  # of the scale: what is smaller is all the same to a logarithm
 
 
 def build(name: str, channels: int) -> Any:
@@ -40,12 +54,17 @@ def build(name: str, channels: int) -> Any:
     body: Callable[[Any], Any] = {"gru": _gru, "cnn": _cnn_lstm}[name]
     load = keras.Input((WINDOW, channels), name="load")
     power, last = load[:, :, :1], load[:, -1:, :1]
-    states = body(_fold(load, power, last))[:, -HORIZON:, :]
+    scale = _scale(power)
+    power = (power - last) / scale
+    days, alike = _days(power), keras.ops.concatenate([_alike(power), _autoregression(power)], axis=-1)
+    folded = _fold(load, power, days, alike)
+    states = keras.ops.concatenate([body(folded), folded], axis=-1)[:, -HORIZON:]
     hidden = keras.layers.Dense(64, activation="relu")(_with_step(states, power))
     correction = keras.layers.Dense(1, kernel_initializer="zeros")(hidden)
-    weights = keras.layers.Dense(4, activation="softmax")(hidden)
-    mixed = keras.ops.sum(weights * _naive(power, last), axis=-1, keepdims=True)
-    return keras.Model(load, (last + correction + mixed)[:, :, 0], name=name)
+    naive = keras.ops.concatenate([_naive(days), alike], axis=-1)
+    weights = keras.layers.Dense(naive.shape[-1], activation="softmax")(hidden)
+    mixed = keras.ops.sum(weights * naive, axis=-1, keepdims=True)
+    return keras.Model(load, (last + scale * (correction + mixed))[:, :, 0], name=name)
 
 
 def _gru(folded: Any) -> Any:
@@ -62,39 +81,149 @@ def _cnn_lstm(folded: Any) -> Any:
     return keras.layers.LSTM(64, return_sequences=True)(folded)
 
 
-def _fold(load: Any, power: Any, last: Any) -> Any:
-    """Lay the week out over the last 24 and the coming 8 steps: (b, 32, 17 + calendar columns)."""
+def _scale(power: Any) -> Any:
+    """Measure a window by its mean absolute change over an hour, never zero: (b, 1, 1)."""
     from keras import ops  # noqa: PLC0415
 
-    today = ops.concatenate([power[:, -PAST:], ops.repeat(last, HORIZON, axis=1)], axis=1)
+    floor = FLOOR * ops.max(ops.abs(power), axis=1, keepdims=True) + FLOOR**2
+    return _size(power[:, HOUR:] - power[:, :-HOUR]) + floor
+
+
+def _size(differences: Any) -> Any:
+    from keras import ops  # noqa: PLC0415
+
+    return ops.mean(ops.abs(differences), axis=1, keepdims=True)
+
+
+def _days(power: Any) -> Any:
+    """Lay the week out over the last 24 and the coming 8 steps, today first: (b, 32, 8)."""
+    from keras import ops  # noqa: PLC0415
+
+    today = ops.concatenate([power[:, -PAST:], ops.repeat(power[:, -1:], HORIZON, axis=1)], axis=1)
     starts = [WINDOW - PAST - DAY * day for day in range(1, 7)]
     # A week before the last 24 steps lies outside the window: its first value stands in, with no change.
     week_ago = ops.concatenate([ops.repeat(power[:, :1], PAST, axis=1), power[:, :HORIZON]], axis=1)
-    days = [today, *(power[:, start : start + STEPS] for start in starts), week_ago]
-    levels = ops.concatenate(days, axis=-1) - last
-    changes = ops.pad(levels[:, 1:] - levels[:, :-1], [[0, 0], [1, 0], [0, 0]])
+    return ops.concatenate([today, *(power[:, start : start + STEPS] for start in starts), week_ago], axis=-1)
+
+
+def _alike(power: Any) -> Any:
+    """Forecast from the moments of the week most like now: (b, 8, 4), nothing in it learnt.
+
+    Likeness is the mean absolute difference between the steps before a moment and the newest ones, as they
+    are or counted from the moment's own level; what came after each moment is weighted by it. A machine with
+    a cycle of its own, which no calendar knows, is forecast from that cycle.
+    """
+    from keras import ops  # noqa: PLC0415
+
+    week, first, last = power[:, :, 0], LAGS[-1], WINDOW - HORIZON
+    level = week[:, first:last]
+    total, unlike = 0.0, {}
+    # Slices, one lag at a time: XLA makes one loop of them, where a gather of the same numbers takes far longer.
+    for count, lag in enumerate(LAGS, start=1):
+        now = week[:, WINDOW - 1 - lag, None]
+        total = total + ops.abs(week[:, first - lag : last - lag] - level - now)
+        unlike[count] = total / count
+    forecasts = [_after(power, unlike[lags], sharpness) for lags, sharpness in ALIKE]
+    return ops.concatenate(forecasts, axis=-1)
+
+
+def _after(power: Any, unlike: Any, sharpness: float) -> Any:
+    """Give the mean of what came after each moment, the likest first: (b, 672, 1), (b, m) → (b, 8, 1)."""
+    from keras import ops  # noqa: PLC0415
+
+    usual = ops.mean(unlike, axis=1, keepdims=True) + FAINT
+    likeness = ops.softmax(-sharpness * unlike / usual, axis=-1)[:, None, :]
+    first = LAGS[-1]
+    came = [power[:, first + step : WINDOW - HORIZON + step] for step in range(HORIZON + 1)]
+    mean = ops.transpose(ops.matmul(likeness, ops.concatenate(came, axis=-1)), (0, 2, 1))
+    return mean[:, 1:] - mean[:, :1]
+
+
+def _autoregression(power: Any) -> Any:
+    """Forecast by the linear rule that fits this very week best: (b, 8, 1), nothing in it learnt.
+
+    The rule gives the next change from the newest 16, and is applied eight times over. It solves the
+    Yule-Walker equations, least squares by the autocovariances of the week's changes, with a ridge.
+    """
+    from keras import ops  # noqa: PLC0415
+
+    changes = power[:, 1:, 0] - power[:, :-1, 0]
+    size = WINDOW - 1
+    # Slices again, as above.
+    covariance = [ops.sum(changes[:, lag:] * changes[:, : size - lag], axis=1) / size for lag in range(ORDER + 1)]
+    of_lag = ops.stack(covariance, axis=1)
+    around = ops.concatenate([ops.flip(of_lag[:, 1:], axis=1), of_lag], axis=1)
+    rows = [around[:, ORDER - row : 2 * ORDER - row] for row in range(ORDER)]
+    ridge = (RIDGE * of_lag[:, :1] + FLOOR)[:, :, None] * np.eye(ORDER, dtype=np.float32)
+    rule = ops.flip(_solve(ops.stack(rows, axis=1) + ridge, of_lag[:, 1:]), axis=1)
+    for step in range(HORIZON):
+        changes = changes[:, -ORDER - step :]
+        changes = ops.concatenate([changes, ops.sum(rule * changes[:, -ORDER:], axis=1, keepdims=True)], axis=1)
+    return ops.cumsum(changes[:, -HORIZON:], axis=1)[:, :, None]
+
+
+def _solve(left: Any, right: Any) -> Any:
+    """Solve by conjugate gradients, nearly: (b, n, n) positive definite, (b, n) → (b, n)."""
+    from keras import ops  # noqa: PLC0415
+
+    found, rest = ops.zeros_like(right), right
+    toward, size = rest, ops.sum(rest * rest, axis=1, keepdims=True)
+    for _ in range(ROUNDS):
+        through = ops.sum(left * toward[:, None, :], axis=2)
+        length = size / (ops.sum(toward * through, axis=1, keepdims=True) + TINY)
+        found, rest = found + length * toward, rest - length * through
+        before, size = size, ops.sum(rest * rest, axis=1, keepdims=True)
+        toward = rest + size / (before + TINY) * toward
+    return found
+
+
+def _fold(load: Any, power: Any, days: Any, alike: Any) -> Any:
+    """Put together what the recurrent part sees: (b, 32, 34 + calendar columns)."""
+    from keras import ops  # noqa: PLC0415
+
+    changes = ops.pad(days[:, 1:] - days[:, :-1], [[0, 0], [1, 0], [0, 0]])
     # Hour, day and week have the same phase a week ago as in the coming steps.
     calendar = ops.concatenate([load[:, -PAST:, 1:], load[:, :HORIZON, 1:]], axis=1)
     coming = ops.pad(ops.ones_like(power[:, :HORIZON]), [[0, 0], [PAST, 0], [0, 0]])
-    return ops.concatenate([levels, changes, calendar, coming], axis=-1)
+    character = ops.repeat(_character(power, days), STEPS, axis=1)
+    alike = ops.pad(alike, [[0, 0], [PAST, 0], [0, 0]])
+    powers = ops.arcsinh(ops.concatenate([days, changes, alike], axis=-1))
+    return ops.concatenate([powers, calendar, coming, character], axis=-1)
+
+
+def _character(power: Any, days: Any) -> Any:
+    """Say what kind of week it was, in units of its scale: (b, 1, 13), all of moderate size.
+
+    Roughness, likeness of one day to the next, the last two hours' roughness, the likeness of each past day
+    to today, and where the last value stands between mean, least and greatest.
+    """
+    from keras import ops  # noqa: PLC0415
+
+    changes = power[:, 1:] - power[:, :-1]
+    past = days[:, :PAST]
+    unlike = past[:, :, 1:7] - past[:, :, :1] - (past[:, -1:, 1:7] - past[:, -1:, :1])
+    sizes = [_size(changes), _size(power[:, DAY:] - power[:, :-DAY]), _size(changes[:, -HORIZON:]), _size(unlike)]
+    places = [reduce(power, axis=1, keepdims=True) for reduce in (ops.mean, ops.min, ops.max)]
+    spread = ops.std(power, axis=1, keepdims=True)
+    logs = ops.log(ops.concatenate([*sizes, spread], axis=-1) + FAINT)
+    return ops.concatenate([logs, ops.arcsinh(ops.concatenate(places, axis=-1))], axis=-1)
 
 
 def _with_step(states: Any, power: Any) -> Any:
-    """Add to each of the 8 states the last 16 changes and which step it is: (b, 8, units + 24)."""
+    """Add to each of the 8 states the last 24 changes and which step it is: (b, 8, units + 32)."""
     from keras import ops  # noqa: PLC0415
 
-    changes = (power[:, -CHANGES:] - power[:, -CHANGES - 1 : -1])[:, :, 0]
+    changes = ops.arcsinh((power[:, -CHANGES:] - power[:, -CHANGES - 1 : -1])[:, :, 0])
     changes = ops.repeat(changes[:, None, :], HORIZON, axis=1)
     step = ops.ones_like(power[:, :HORIZON]) * np.eye(HORIZON, dtype=np.float32)[None]
     return ops.concatenate([states, changes, step], axis=-1)
 
 
-def _naive(power: Any, last: Any) -> Any:
-    """Give four naive forecasts relative to the last value: (b, 8, 4)."""
+def _naive(days: Any) -> Any:
+    """Give naive forecasts relative to the last value: itself, each past day, its change since: (b, 8, 15)."""
     from keras import ops  # noqa: PLC0415
 
-    week_ago = power[:, :HORIZON]
-    yesterday = power[:, WINDOW - DAY : WINDOW - DAY + HORIZON]
-    # The value a week before the last one is just outside the window, so the change counts from the next.
-    forecasts = [ops.zeros_like(week_ago), week_ago - last, yesterday - last, week_ago - power[:, :1]]
-    return ops.concatenate(forecasts, axis=-1)
+    coming, now = days[:, PAST:], days[:, PAST - 1 : PAST]
+    # The value a week before the last one is just outside the window, so that change counts from the next.
+    now = ops.concatenate([now[:, :, :7], days[:, PAST : PAST + 1, 7:]], axis=-1)
+    return ops.concatenate([coming, (coming - now)[:, :, 1:]], axis=-1)

@@ -13,7 +13,7 @@ import fcntl
 import os
 import sys
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,19 +24,16 @@ import numpy as np
 from models import networks
 from models.catalogue import ServedModel
 from models.errors import CannotRetrain, ModelError, ModelUnavailable
+from models.fitting import ONE_SITE
 from models.labels import CANARY, STABLE, assign, current, person
 from models.naive import DAY
 from models.reports import Data, Report, Test, write
 from models.runner import Runner
 from models.store import Store
-from models.train import EPOCHS, prepare, read_profile, train
+from models.train import inputs, read_training, train
 from models.trial import CANDIDATE, forecast, judge
 from models.weights import verify
 from processing.errors import ProcessingError
-from processing.features import columns
-from processing.scaling import normalise
-from processing.stamps import on_the_clock
-from processing.windowing import select
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -44,6 +41,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from models.labels import Label
+    from models.train import Training
     from models.trial import Trial
     from processing.reading import LoadProfile
 
@@ -81,7 +79,7 @@ class Task:
     name: str
     margin: float
     promote: bool
-    epochs: int = EPOCHS
+    epochs: int = ONE_SITE.epochs
     seed: int = 0
 
 
@@ -104,15 +102,23 @@ def retrain(task: Task, store: Store, *, at: datetime | None = None) -> Report:
 def _tried(task: Task, store: Store) -> dict[str, object]:
     from import_models import import_model  # noqa: PLC0415  # it is beside this package, where commands run
 
-    profile, sha256 = read_profile(task.csv)
+    training = read_training(task.csv)
+    if len(training.profiles) > 1:
+        raise CannotRetrain(f"the file holds {len(training.profiles)} sites; give that of one")
+    profile = training.profile
     stable = _model(store, task.name, STABLE)
-    origins = _origins(profile, stable)
+    origins = _origins(training, stable)
     with TemporaryDirectory() as folder:
-        train(task.csv, Path(folder), seed=task.seed, epochs=task.epochs, names=[task.network])
+        recipe = replace(ONE_SITE, epochs=task.epochs)
+        train(training, Path(folder), seed=task.seed, recipe=recipe, names=[task.network])
         by = person("scripts/retrain")
         import_model(Path(folder, task.network), name=task.name, store=store, label=CANARY, by=by)
     tried = {CANDIDATE: (candidate := _model(store, task.name, CANARY)), STABLE: stable}
-    kw = {name: _forecast(model, profile, origins) for name, model in tried.items() if model is not None}
+    kw = {
+        name: forecast(model.runner, inputs(model.card, profile), origins, BATCH)
+        for name, model in tried.items()
+        if model is not None
+    }
     trial = judge(kw, profile.power, origins)
     better, reason = trial.verdict(task.margin)
     if better and not task.promote:
@@ -125,7 +131,7 @@ def _tried(task: Task, store: Store) -> dict[str, object]:
         "reason": reason,
         "candidate": version,
         "stable": stable.version if stable else None,
-        "data": _data(task, profile, sha256),
+        "data": _data(task, training),
         "test": _test(trial, profile, origins),
     }
 
@@ -142,18 +148,18 @@ def _model(store: Store, name: str, label: Label) -> ServedModel | None:
     return ServedModel(name, version, card, Runner(entries[version].directory, card, (BATCH,)))
 
 
-def _origins(profile: LoadProfile, stable: ServedModel | None) -> NDArray[np.int64]:
+def _origins(training: Training, stable: ServedModel | None) -> NDArray[np.int64]:
     """Give the rows of the newest part from which neither the candidate nor the stable version learnt.
 
     Raises:
         CannotRetrain: if less than a day of them is left, or the two answer different questions.
     """
-    origins = prepare(profile).origins["test"]
+    origins = training.fleet().parts["test"]
     if stable is not None:
         if (stable.card.window, stable.card.horizon) != (networks.WINDOW, networks.HORIZON):
             told = f"looks at {stable.card.window} quarter-hours and forecasts {stable.card.horizon}"
             raise CannotRetrain(f"the stable version {told}, so that the two cannot be compared")
-        origins = origins[profile.time[origins] >= _learnt_until(stable)]
+        origins = origins[training.profile.time[origins] >= _learnt_until(stable)]
     if len(origins) < DAY:
         raise CannotRetrain(
             f"only {len(origins)} forecasts are left that neither version learnt from; give newer data, or more of it"
@@ -171,19 +177,10 @@ def _learnt_until(model: ServedModel) -> np.datetime64:
     return np.datetime64(int(until.timestamp()) - 900, "s")
 
 
-def _forecast(model: ServedModel, profile: LoadProfile, origins: NDArray[np.int64]) -> NDArray[np.float64]:
-    card = model.card
-    if card.time_zone != profile.time_zone:
-        clock = on_the_clock(profile.time, card.time_zone)
-        profile = type(profile)(profile.time, clock, profile.power, card.time_zone)
-    scaling = [column.mean for column in card.columns], [column.std for column in card.columns]
-    inputs = normalise(select(columns(profile), card.column_names), *scaling).astype(np.float32)
-    return forecast(model.runner, inputs, origins, BATCH)
-
-
-def _data(task: Task, profile: LoadProfile, sha256: str) -> Data:
-    span = {"from": _utc(profile.time[0]), "to": _utc(profile.time[-1])}
-    return Data.model_validate(span | {"file": task.csv.name, "sha256": sha256, "rows": len(profile.time)})
+def _data(task: Task, training: Training) -> Data:
+    time = training.profile.time
+    span = {"from": _utc(time[0]), "to": _utc(time[-1])}
+    return Data.model_validate(span | {"file": task.csv.name, "sha256": training.data["sha256"], "rows": len(time)})
 
 
 def _test(trial: Trial, profile: LoadProfile, origins: NDArray[np.int64]) -> Test:
@@ -240,7 +237,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--margin", type=percentage, default="2%", help=margin)
     parser.add_argument("--promote", action="store_true", help="make it stable if it is better")
     parser.add_argument("--reports", type=Path, help="folder for the report; default: reports/ in LASTGANG_HOME")
-    parser.add_argument("--epochs", type=int, default=EPOCHS, help="of the training; default: %(default)s")
+    parser.add_argument("--epochs", type=int, default=ONE_SITE.epochs, help="of the training; default: %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="of the training; default: %(default)s")
     return parser.parse_args(arguments)
 
