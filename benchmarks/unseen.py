@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rolling import intervals, rolled
 from tqdm import tqdm
 
 from benchmarks.boosting import lightgbm
@@ -34,6 +33,7 @@ from models.runner import Runner
 from models.train import FLEET, Training, inputs, read_training, train
 from models.trial import forecast
 from processing.reading import LoadProfile
+from rolling import intervals, rolled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -279,7 +279,7 @@ def verdict(card: ModelCard, training: Training) -> str:
     runner = Runner(folder, read_card(folder / CARD), (BATCH,))
     kw = forecast(runner, inputs(runner.card, training.profile), origins, BATCH)
     shipped = float(np.abs(actual(training.profile.power, origins, networks.HORIZON) - kw).mean())
-    told = f"the shipped {card.name}, has {shipped:.3g} kW on the same quarter-hours"
+    told = f"the shipped {card.name} has {shipped:.3g} kW on the same quarter-hours"
     if own < shipped:
         return f"{told}: yours is better by {1 - own / shipped:.1%}; import it with python import_models.py"
     return f"{told}: yours is not better ({own / shipped - 1:+.1%}), so use the shipped one"
