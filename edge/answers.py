@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from edge.problems import SHOWN
+from models.calibration import Intervals
 from models.catalogue import Known, ServedModel
 from models.labels import STABLE
 from processing.pipeline import forecast_times
@@ -30,11 +31,22 @@ class ProblemEntry(BaseModel):
     message: str = Field(description="What is wrong and what to do, for people.")
 
 
+class Interval(BaseModel):
+    """Where the power will lie with a probability of `level` percent."""
+
+    level: float = Field(description="Percent, as asked for.")
+    lower: float = Field(description="kW; not below zero for a site whose power never was.")
+    upper: float = Field(description="kW.")
+
+
 class Step(BaseModel):
     """One quarter-hour of a forecast."""
 
     time: datetime = Field(description="Start of the quarter-hour, with the offset of the profile's time zone.")
     power: float = Field(description="Forecast mean power in kW.")
+    intervals: list[Interval] | None = Field(
+        None, description="Only where `level` is asked for: each contains the forecast and those of lower levels."
+    )
 
 
 class Span(BaseModel):
@@ -72,7 +84,19 @@ class _Read(BaseModel):
     accepted: list[Doubt] = Field(description="What looked wrong and was passed over on request.")
 
 
-class Forecast(_Read):
+class _Steps(_Read):
+    input: Span
+    forecast: list[Step]
+    calibration_rows: int | None = Field(
+        None,
+        description=(
+            "Only where `level` is asked for: the site's own past quarter-hours, of the newest four weeks, that "
+            "corrected the intervals; 0 for a file of one week."
+        ),
+    )
+
+
+class Forecast(_Steps):
     """The next two hours in quarter-hours."""
 
     model: str
@@ -80,16 +104,12 @@ class Forecast(_Read):
     unit: str = Field(description="Unit of every power.")
     interval_minutes: int
     time_zone: str = Field(description="Zone in which stamps without an offset were read.")
-    input: Span
-    forecast: list[Step]
 
 
-class SiteForecast(_Read):
+class SiteForecast(_Steps):
     """The forecast of one site of many."""
 
     site: str
-    input: Span
-    forecast: list[Step]
 
 
 class SiteProblems(BaseModel):
@@ -167,15 +187,21 @@ def json_response(body: Any) -> Response:
 
 @dataclass(frozen=True)
 class SiteAnswer:
-    """What there is to say of one site: `power` (horizon,) kW and the profile behind it, or why there is none."""
+    """What there is to say of one site: `power` (horizon,) kW and the profile behind it, or why there is none.
+
+    `intervals` around it, where they were asked for.
+    """
 
     site: Site
     power: npt.NDArray[np.float64] | None
+    intervals: Intervals | None = None
 
 
-def forecast(model: ServedModel, profile: LoadProfile, power: npt.NDArray[np.float64]) -> Response:
+def forecast(
+    model: ServedModel, profile: LoadProfile, power: npt.NDArray[np.float64], intervals: Intervals | None = None
+) -> Response:
     """Put a forecast `power` (horizon,) in kW into words."""
-    return json_response(_of_model(model, profile.time_zone) | _of_profile(model, profile, power, Clock()))
+    return json_response(_of_model(model, profile.time_zone) | _of_profile(model, profile, power, intervals, Clock()))
 
 
 def site_forecasts(model: ServedModel, time_zone: str, notes: Sequence[str], sites: Sequence[SiteAnswer]) -> Response:
@@ -206,21 +232,34 @@ def _of_site(model: ServedModel, one: SiteAnswer, clock: "Clock") -> dict[str, A
     if one.power is None or one.site.profile is None:
         listed = [asdict(problem) for problem in one.site.problems[:SHOWN]]
         return {"site": one.site.name, "problems": listed, "problem_count": one.site.problem_count}
-    return {"site": one.site.name} | _of_profile(model, one.site.profile, one.power, clock)
+    return {"site": one.site.name} | _of_profile(model, one.site.profile, one.power, one.intervals, clock)
 
 
 def _of_profile(
-    model: ServedModel, profile: LoadProfile, power: npt.NDArray[np.float64], clock: "Clock"
+    model: ServedModel,
+    profile: LoadProfile,
+    power: npt.NDArray[np.float64],
+    intervals: Intervals | None,
+    clock: "Clock",
 ) -> dict[str, Any]:
-    start, end, *steps = clock.show(profile, model.card.horizon)
-    return {
+    start, end, *times = clock.show(profile, model.card.horizon)
+    steps: list[dict[str, Any]] = [{"time": time, "power": kw} for time, kw in zip(times, power.tolist(), strict=True)]
+    answer = {
         "input": {"start": start, "end": end, "rows": len(profile.time), "used": model.card.window},
-        "forecast": [{"time": time, "power": kw} for time, kw in zip(steps, power.tolist(), strict=True)],
+        "forecast": steps,
         "notes": list(profile.notes),
         "repairs": [asdict(repair) for repair in profile.repairs[:SHOWN]],
         "repair_count": len(profile.repairs),
         "accepted": [asdict(doubt) for doubt in profile.accepted],
     }
+    if intervals is not None:
+        for at, step in enumerate(steps):
+            step["intervals"] = [
+                {"level": level, "lower": float(lower[at]), "upper": float(intervals.upper[level][at])}
+                for level, lower in intervals.lower.items()
+            ]
+        answer["calibration_rows"] = intervals.rows
+    return answer
 
 
 class Clock:

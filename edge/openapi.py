@@ -15,7 +15,7 @@ from auth.app import BEARER
 from edge.answers import Forecast, ProblemEntry, SiteForecasts
 from edge.documented_problems import PROBLEMS, examples
 from edge.problems import MEDIA_TYPE
-from edge.queries import FORECAST, PREDICT
+from edge.queries import FORECAST, MOST_LEVELS, PREDICT
 from processing import plausibility, repairs
 
 DESCRIPTION = """\
@@ -98,7 +98,8 @@ _FORECAST = (
     (
         "The numbers of `/predict/{model}` with their time stamps, unit, model and version, and the input's span. "
         "A file of many sites, with a column that names each row's site or with a column in kW for each site, gets the "
-        "forecasts of all of them; a site with problems has these in its place."
+        "forecasts of all of them; a site with problems has these in its place. `level` asks for intervals; "
+        "a longer file makes them better, as its newest four weeks correct them hour by hour."
     ),
     {
         "application/json": {
@@ -119,6 +120,20 @@ _PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
             "default a file that needs any is refused."
         ),
         {"type": "array", "items": {"type": "string", "enum": list(repairs.CODES)}, "minItems": 1},
+    ),
+    "level": (
+        (
+            "Levels of intervals in percent, separated by commas: the power will lie between `lower` and `upper` "
+            "with that probability. By default there are none."
+        ),
+        {
+            "type": "array",
+            "items": {"type": "number", "minimum": 1, "maximum": 99},
+            "minItems": 1,
+            "maxItems": MOST_LEVELS,
+            "uniqueItems": True,
+            "example": [80, 95],
+        },
     ),
     "accept": (
         "Doubts about the powers that are passed over, separated by commas; each one that was is listed in the answer.",

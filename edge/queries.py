@@ -4,7 +4,8 @@ Refused: parameters that are not known, given twice or empty, and values that na
 not become a forecast that the client did not ask for.
 """
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -13,8 +14,11 @@ from processing import plausibility, repairs
 from processing.reading import Rules
 
 PREDICT = ("version", "tz", "accept")
-FORECAST = (*PREDICT, "repair")
+FORECAST = (*PREDICT, "repair", "level")
+MOST_LEVELS = 5
 _CHOICES = {"repair": repairs.CODES, "accept": plausibility.CODES}
+_LEVEL = re.compile(r"\d{1,2}(\.\d{1,3})?", re.ASCII)
+_NO_MATRIX = {"repair": "what was changed", "level": "how sure it is"}
 
 
 @dataclass(frozen=True)
@@ -22,13 +26,14 @@ class Query:
     """What a client asks for.
 
     `version` of the model or a label (None for `stable`), `time_zone` of stamps without an offset (None for the
-    model's), repairs and acceptances.
+    model's), repairs and acceptances, `levels` of intervals in percent, rising.
     """
 
     version: str | None = None
     time_zone: str | None = None
     repair: frozenset[str] = frozenset()
     accept: frozenset[str] = frozenset()
+    levels: tuple[float, ...] = ()
 
     def rules(self, known: tuple[float, float] | None = None) -> Rules:
         """Return the rules for reading, with the range of mean powers in kW that the model knows."""
@@ -57,12 +62,18 @@ def read_query(given: Iterable[tuple[str, str]], known: tuple[str, ...]) -> Quer
         problems = [problem for name, value in values.items() for problem in _faults(name, value)]
     if problems:
         raise InvalidQuery(problems)
-    return Query(values.get("version"), values.get("tz"), _names(values, "repair"), _names(values, "accept"))
+    return Query(
+        version=values.get("version"),
+        time_zone=values.get("tz"),
+        repair=_names(values, "repair"),
+        accept=_names(values, "accept"),
+        levels=tuple(sorted(map(float, values["level"].split(",")))) if "level" in values else (),
+    )
 
 
 def _unknown(name: str, known: tuple[str, ...]) -> str:
-    if name in FORECAST:
-        return f"A bare matrix cannot tell what was changed: ask /forecast/{{model}}?{name}=... for it."
+    if known == PREDICT and name in _NO_MATRIX:
+        return f"A bare matrix cannot tell {_NO_MATRIX[name]}: ask /forecast/{{model}}?{name}=... for it."
     return f"There is no such parameter here; there is {', '.join(known)}."
 
 
@@ -73,12 +84,26 @@ def _faults(name: str, value: str) -> list[tuple[str, str, str]]:
         if _is_zone(value):
             return []
         return [(name, "unknown_zone", f"{value[:60]!r} is no IANA time zone such as Europe/Berlin or UTC.")]
+    if name == "level":
+        return [(name, code, message) for code, message in _level_faults(value.split(","))]
     choices = _CHOICES[name]
     return [
         (name, f"unknown_{name}", f"{part[:60]!r} is none of {', '.join(choices)}.")
         for part in value.split(",")
         if part not in choices
     ]
+
+
+def _level_faults(parts: Sequence[str]) -> list[tuple[str, str]]:
+    """Return code and message of each reason why levels cannot be used."""
+    good = "Give levels in percent from 1 to 99, separated by commas, as in level=80,95."
+    if bad := [part for part in parts if not (_LEVEL.fullmatch(part) and 1 <= float(part) <= 99)]:  # noqa: PLR2004
+        return [("bad_level", f"{part[:60]!r} is no level. {good}") for part in bad[:MOST_LEVELS]]
+    if len(parts) > MOST_LEVELS:
+        return [("too_many_levels", f"There are {len(parts)} levels. Give at most {MOST_LEVELS}.")]
+    if len(set(map(float, parts))) < len(parts):
+        return [("repeated_level", "A level is given twice. Give each once.")]
+    return []
 
 
 def _names(values: Mapping[str, str], name: str) -> frozenset[str]:

@@ -12,10 +12,13 @@ from e2e.running import BENTOML, PASSWORD, PROJECT, Place, Running, free_port, r
 
 ROOTS = {
     "bentofile.yaml",
+    "bulk.py",
     "config.py",
     "first_start.py",
     "forecasting.py",
     "import_models.py",
+    "replay.py",
+    "rolling.py",
     "service.py",
     "worker.py",
 }

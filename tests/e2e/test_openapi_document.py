@@ -63,7 +63,7 @@ def test_an_upload_is_described(operations: dict[tuple[str, str], Any], route: s
     parameter, *query = operation["parameters"]
     assert (parameter["name"], parameter["in"], parameter["required"]) == ("model", "path", True)
     assert set(parameter["schema"]["enum"]) == {"cnn", "gru", NAME}
-    names = {"predict": ["version", "tz", "accept"], "forecast": ["version", "tz", "accept", "repair"]}[route]
+    names = {"predict": ["version", "tz", "accept"], "forecast": ["version", "tz", "accept", "repair", "level"]}[route]
     assert [(one["name"], one["in"], one["required"]) for one in query] == [(name, "query", False) for name in names]
 
 
