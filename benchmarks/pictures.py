@@ -66,7 +66,7 @@ def _day(figure: Any, _: Any) -> None:
     title = "A shop on 13 December 2016: five forecasts of gru, each made a quarter-hour before its first point"
     axes.set(ylabel="power in kW", title=title)
     axes.grid(alpha=0.3)
-    axes.xaxis.set_major_formatter(DateFormatter("%H:%M"))
+    axes.xaxis.set_major_formatter(DateFormatter("%H:%M"))  # type: ignore[no-untyped-call]
 
 
 def _forecast(axes: "Axes", known: LoadProfile, past: Rolled, origin: int) -> None:
@@ -82,10 +82,10 @@ def _skill(figure: Any, results: Any) -> None:
     """Draw the errors at sites that were kept out of training: by step, and by site."""
     by_step, by_site = figure.subplots(1, 2, width_ratios=(2, 3))
     minutes = 15 * np.arange(1, 9)
-    for name in COLOURS:
+    for name, colour in COLOURS.items():
         ratios = np.array([_ratio(one, name) for one in _of(results, name)])
         label = f"{name}, trained on the site" if name == "LightGBM" else f"{name}, never saw the site"
-        by_step.plot(minutes, np.median(ratios, axis=0), color=COLOURS[name], marker=".", label=label)
+        by_step.plot(minutes, np.median(ratios, axis=0), color=colour, marker=".", label=label)
     by_step.set(xlabel="minutes ahead", ylabel="error / error of the best naive forecast", ylim=(0, 1.05))
     by_step.set_title("by step, median of the sites", fontsize="medium")
     by_step.legend(fontsize="small", loc="lower right")

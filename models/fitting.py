@@ -60,7 +60,7 @@ class Fleet:
         kw: (s, n) float64, kW.
         calendar: (n, c) float32, normalised.
         parts: for each of `train`, `validation` and `test` the rows to forecast from, (m,) int64.
-        unit: (s,) float64, kW: the error of each site's best naive forecast in the training part.
+        unit: (s,) float64, kW: the error of each site's best naive forecast in the training part (or its deviation).
         power: (s, n) float32, each site in its unit, around its mean.
         shift: (s,) int64, quarter-hours that each site's calendar is turned by; 0 but for made-up meters.
     """
@@ -104,10 +104,10 @@ def split(names: Sequence[str], kw: NDArray[np.float64], calendar: NDArray[np.fl
     parts = {part: np.arange(start - 1, end - HORIZON, dtype=np.int64) for part, (start, end) in spans.items()}
     if not all(map(len, parts.values())):
         raise ValueError(f"{n} quarter-hours are too few to train on; give several weeks")
-    unit = np.array([_naive_error(site, parts["train"]) for site in kw])
+    unit = np.array([_unit(site, parts["train"]) for site in kw])
     if (flat := np.flatnonzero(unit == 0)).size:
         told = ", ".join(names[at] for at in flat[:10].tolist())
-        raise ValueError(f"a naive forecast of {told} never errs: too few changes to train on; leave such a site out")
+        raise ValueError(f"the power of {told} never changes: nothing to learn from; leave such a site out")
     power = ((kw - kw[:, :first].mean(axis=1, keepdims=True)) / unit[:, None]).astype(np.float32)
     return Fleet(tuple(names), kw, calendar, parts, unit, power, np.zeros(len(kw), np.int64))
 
@@ -159,20 +159,22 @@ def residuals(model: Any, fleet: Fleet, site: int, origins: NDArray[np.int64]) -
     for rows in np.array_split(origins, max(1, len(origins) // 512)):
         sites = np.full_like(rows, site)
         errors.append(fleet.y(sites, rows) - np.asarray(model.predict_on_batch(fleet.x(sites, rows))))
-    return np.concatenate(errors).astype(np.float64) * fleet.unit[site]
+    kw: NDArray[np.float64] = np.concatenate(errors).astype(np.float64) * fleet.unit[site]
+    return kw
 
 
-def _naive_error(power: NDArray[np.float64], origins: NDArray[np.int64]) -> float:
-    """Give the mean absolute error of the best naive forecast, in the unit of the power; 0 if it never errs."""
+def _unit(power: NDArray[np.float64], origins: NDArray[np.int64]) -> float:
+    """Give the mean absolute error of the best naive forecast, or the deviation if it never errs; 0 for a constant."""
     some = origins[::7]
     came = actual(power, some, HORIZON)
     best = min(np.abs(came - forecast).mean() for forecast in naive(power, some, HORIZON).values())
-    return float(best) if best > 1e-9 * np.abs(power).max() else 0.0
+    least = 1e-9 * np.abs(power).max()
+    return next((float(unit) for unit in (best, power[: origins[-1]].std()) if unit > least), 0.0)
 
 
 def _in_its_unit(power: NDArray[np.float64], origins: NDArray[np.int64]) -> NDArray[np.float64]:
-    error = _naive_error(power, origins)
-    return (power - power.mean()) / error if error else np.zeros_like(power)
+    unit = _unit(power, origins)
+    return (power - power.mean()) / unit if unit else np.zeros_like(power)
 
 
 def _validation(model: Any, fleet: Fleet) -> float:

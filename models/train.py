@@ -336,15 +336,20 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="of weights, order and made-up meters; default: 0")
     epochs = f"default: {ONE_SITE.epochs} for one site, {MANY_SITES.epochs} for many"
     parser.add_argument("--epochs", type=int, help=epochs)
-    comma = {"type": lambda text: text.split(","), "metavar": "NAME,..."}
-    parser.add_argument("--names", **comma, default=networks.NAMES, help="networks; default: cnn,gru")
-    parser.add_argument("--leave-out", **comma, default=(), help="sites to leave out")
+    parser.add_argument(
+        "--names", type=_names, metavar="NAME,...", default=networks.NAMES, help="networks; default: both"
+    )
+    parser.add_argument("--leave-out", type=_names, metavar="SITE,...", default=(), help="sites to leave out")
     given = parser.parse_args(arguments)
     if given.out is None:
         if given.csv != FLEET or given.leave_out:
             parser.error("--out: name a folder, so that the shipped models stay what they are")
         given.out = SHIPPED
     return given
+
+
+def _names(text: str) -> list[str]:
+    return text.split(",")
 
 
 if __name__ == "__main__":

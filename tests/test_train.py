@@ -222,12 +222,12 @@ def test_profile_that_is_too_short_is_refused(
 
 
 def test_constant_profile_is_refused(tmp_path: Path, shop: bytes, capsys: pytest.CaptureFixture[str]) -> None:
-    """A site that never changes has no error to be measured by; it is named."""
+    """A site that never changes is named; nothing can be learnt from it."""
     header, *lines = shop.decode().splitlines()[:1501]
     csv = tmp_path / "still.csv"
     csv.write_text("\n".join([header, *(f"{line.split(',')[0]},5" for line in lines)]))
     assert main([str(csv), "--out", str(tmp_path / "out")]) == 1
-    assert "a naive forecast of still never errs" in capsys.readouterr().err
+    assert "the power of still never changes" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["missing.csv", "README.md"])
