@@ -26,12 +26,15 @@ from models.fields import (
     Digest,
     Levels,
     Name,
+    PerHour,
+    PerSize,
     PerStep,
     RelativePath,
     Steps,
     Text,
     TimeZone,
 )
+from models.spread import DAY, SHORTEST, measurable
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -89,6 +92,20 @@ class ResidualQuantiles(_Part):
     kw: list[PerStep]
 
 
+class LearntIntervals(_Part):
+    """How far forecasts miss, learnt from the residuals of many sites (actual minus forecast); see `models.intervals`.
+
+    A residual's spread is `unit * exp(coefficients @ (1, logs of five sizes of the window))` kW, with one list of six
+    coefficients for each step in `spread` (`models.spread` tells the sizes and the unit). `quantiles` are of residual /
+    spread: for each of the rising `levels` one list of steps for each of the 24 hours that the site's local clock shows
+    at the first quarter-hour to be forecast, which is the one after the origin.
+    """
+
+    levels: Levels
+    spread: list[PerSize]
+    quantiles: list[PerHour]
+
+
 class Libraries(_Part):
     """The versions that the weights were made with."""
 
@@ -114,6 +131,7 @@ class ModelCard(_Part):
     training_data: TrainingData | None = None
     scores: Scores | None = None
     residual_quantiles: ResidualQuantiles | None = None
+    intervals: LearntIntervals | None = None
     libraries: Libraries | None = None
 
     @property
@@ -144,9 +162,27 @@ class ModelCard(_Part):
             if given.levels != sorted(set(given.levels)) or len(given.kw) != len(given.levels):
                 raise ValueError("residual_quantiles: give rising levels and one list of kW for each of them")
             lists |= {f"residual_quantiles.kw[{i}]": steps for i, steps in enumerate(given.kw)}
+        if (learnt := self.intervals) is not None:
+            lists |= {f"intervals.quantiles[{i}]": steps for i, hours in enumerate(learnt.quantiles) for steps in hours}
         for field, steps in lists.items():
             if len(steps) != self.horizon:
                 raise ValueError(f"{field}: has {len(steps)} numbers but the horizon is {self.horizon} steps")
+        return self
+
+    @model_validator(mode="after")
+    def _intervals_agree(self) -> Self:
+        if (given := self.intervals) is None:
+            return self
+        if given.levels != sorted(set(given.levels)) or len(given.quantiles) != len(given.levels):
+            raise ValueError("intervals: give rising levels and one table of 24 hours for each of them")
+        if len(given.spread) != self.horizon:
+            steps = f"the horizon is {self.horizon} steps"
+            raise ValueError(f"intervals.spread: has {len(given.spread)} lists of coefficients but {steps}")
+        if not measurable(self.window, self.horizon):
+            raise ValueError(
+                f"intervals: are told from windows of at least {SHORTEST} quarter-hours for at most {DAY} steps, and "
+                f"this model takes {self.window} for {self.horizon}; give residual_quantiles instead"
+            )
         return self
 
 

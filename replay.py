@@ -1,0 +1,109 @@
+"""Forecasts from origins within load profiles, many at a time: what a model would have said then.
+
+In: load profiles and the rows to forecast from, each with a whole window before it. Out: (m, horizon) kW for each
+profile; NaN where the model has no finite answer. A profile is normalised once, its windows are cut from it as views
+and copied batch by batch, across profiles, so that neither the memory nor the number of calls grows with their overlap.
+"""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from forecasting import preparation
+from models.card import ModelCard
+from models.catalogue import ServedModel
+from models.errors import NonFiniteForecast
+from processing import features, scaling
+from processing.reading import LoadProfile
+
+Floats = npt.NDArray[np.float64]
+Inputs = npt.NDArray[np.float32]
+
+AT_ONCE = 256  # windows in one call; 5 MB of input
+_THREADS = min(2, os.cpu_count() or 1)  # a compiled model lets go of the interpreter while it runs
+
+
+@dataclass(frozen=True)
+class History:
+    """A load profile and the rows in it to forecast from, rising."""
+
+    profile: LoadProfile
+    origins: range
+
+
+def replay(model: ServedModel, histories: Sequence[History]) -> list[Floats]:
+    """Forecast from every origin of every history.
+
+    Args:
+        model: the model that answers.
+        histories: origins are rows of at least window - 1.
+
+    Returns:
+        For each history (m, horizon) kW; a row is NaN where the model has no finite answer.
+    """
+    ends = np.cumsum([len(history.origins) for history in histories], dtype=np.int64)
+    total = int(ends[-1]) if len(ends) else 0
+    inputs = _normalised(model.card, histories)
+    shape = (model.card.window, len(model.card.columns))
+    answers = np.empty((total, model.card.horizon), np.float32)
+
+    def run(start: int) -> None:
+        stop = min(start + AT_ONCE, total)
+        windows = np.empty((_whole(stop - start, model.runner.batch_sizes[-1]), *shape), np.float32)
+        for at in range(int(np.searchsorted(ends, start, "right")), int(np.searchsorted(ends, stop, "left")) + 1):
+            before = int(ends[at]) - len(histories[at].origins)
+            part = histories[at].origins[max(start - before, 0) : stop - before]
+            first = max(before - start, 0)
+            _cut(inputs[at], part, windows[first : first + len(part)])
+        windows[stop - start :] = windows[stop - start - 1]
+        answers[start:stop] = _finite(model, windows)[: stop - start]
+
+    if total <= AT_ONCE:
+        for start in range(0, total, AT_ONCE):
+            run(start)
+    else:
+        with ThreadPoolExecutor(_THREADS) as pool:
+            list(pool.map(run, range(0, total, AT_ONCE)))
+    return np.split(preparation(model.card).power(answers), ends[:-1])
+
+
+def _normalised(card: ModelCard, histories: Sequence[History]) -> list[Inputs]:
+    """Normalise each profile as a whole: (n, c) float32."""
+    mean, std = ([getattr(column, name) for column in card.columns] for name in ("mean", "std"))
+    return [
+        np.ascontiguousarray(
+            scaling.normalise(features.named(history.profile, card.column_names), mean, std), np.float32
+        )
+        for history in histories
+    ]
+
+
+def _cut(rows: Inputs, origins: range, windows: Inputs) -> None:
+    """Copy the window that ends at each origin: (n, c) and m of them → (m, window, c)."""
+    length = windows.shape[1]
+    views = np.lib.stride_tricks.sliding_window_view(rows, length, axis=0).transpose(0, 2, 1)
+    first = origins.start - length + 1
+    windows[:] = views[first : first + len(origins) * origins.step : origins.step]
+
+
+def _whole(rows: int, size: int) -> int:
+    """Round up to whole batches: filling the last one costs less than its rows one by one."""
+    return -(-rows // size) * size
+
+
+def _finite(model: ServedModel, windows: Inputs) -> npt.NDArray[np.float32]:
+    """Forecast from each window; NaN from those that have no finite answer."""
+    answers = np.full((len(windows), model.card.horizon), np.nan, np.float32)
+    good = np.arange(len(windows))
+    while len(good):
+        try:
+            answers[good] = model.runner.predict(windows if len(good) == len(windows) else windows[good])
+        except NonFiniteForecast as error:
+            good = np.delete(good, error.rows)
+        else:
+            break
+    return answers
