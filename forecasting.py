@@ -33,13 +33,14 @@ def site_forecasts(model: ServedModel, sites: Sequence[Site]) -> list[SiteAnswer
             powers = iter(power(model, good))
         except NonFiniteForecast as error:
             bad = {id(good[row]) for row in error.rows}
-            part = [_without_forecast(site, error) if id(site.profile) in bad else site for site in part]
+            part = [without_forecast(site, error) if id(site.profile) in bad else site for site in part]
             powers = iter(power(model, [site.profile for site in part if site.profile is not None]))
         forecasts += [SiteAnswer(site, None if site.profile is None else next(powers)) for site in part]
     return forecasts
 
 
-def _without_forecast(site: Site, error: NonFiniteForecast) -> Site:
+def without_forecast(site: Site, error: NonFiniteForecast) -> Site:
+    """Give a site with the reason why it cannot be forecast in the place of its profile."""
     return Site(site.name, None, (Problem(None, None, "no_finite_forecast", str(error)),), 1)
 
 

@@ -52,6 +52,8 @@ PROBLEMS: dict[str, tuple[Exception, ...]] = {
     "/models/{model}": (*_CLOSED, *_MODEL),
     "/predict/{model}": (*_CLOSED, *_MODEL, *_UPLOAD),
     "/forecast/{model}": (*_CLOSED, *_MODEL, *_UPLOAD),
+    "/backtest/{model}": (*_CLOSED, *_MODEL, *_UPLOAD),
+    "/anomalies/{model}": (*_CLOSED, *_MODEL, *_UPLOAD),
     "/livez": (),
     "/healthz": (),
     "/readyz": (HTTPException(503),),

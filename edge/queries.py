@@ -4,6 +4,7 @@ Refused: parameters that are not known, given twice or empty, and values that na
 not become a forecast that the client did not ask for.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -14,6 +15,9 @@ from processing.reading import Rules
 
 PREDICT = ("version", "tz", "accept")
 FORECAST = (*PREDICT, "repair")
+BACKTEST = (*FORECAST, "level", "stride")
+ANOMALIES = (*FORECAST, "level")
+LONGEST_STRIDE = 96  # quarter-hours: every forecast is made at the same time of day
 _CHOICES = {"repair": repairs.CODES, "accept": plausibility.CODES}
 
 
@@ -22,13 +26,25 @@ class Query:
     """What a client asks for.
 
     `version` of the model or a label (None for `stable`), `time_zone` of stamps without an offset (None for the
-    model's), repairs and acceptances.
+    model's), repairs and acceptances, `levels` of the intervals in percent, `stride` from one origin to the next.
     """
 
     version: str | None = None
     time_zone: str | None = None
     repair: frozenset[str] = frozenset()
     accept: frozenset[str] = frozenset()
+    levels: tuple[float, ...] = ()
+    stride: int = 1
+
+    def only_level(self, usual: float) -> float:
+        """Return the one level that is asked for, or the usual one.
+
+        Raises:
+            InvalidQuery: there are several.
+        """
+        if len(self.levels) > 1:
+            raise InvalidQuery([("level", "several_levels", "One level is needed here, such as level=99.")])
+        return self.levels[0] if self.levels else usual
 
     def rules(self, known: tuple[float, float] | None = None) -> Rules:
         """Return the rules for reading, with the range of mean powers in kW that the model knows."""
@@ -57,7 +73,14 @@ def read_query(given: Iterable[tuple[str, str]], known: tuple[str, ...]) -> Quer
         problems = [problem for name, value in values.items() for problem in _faults(name, value)]
     if problems:
         raise InvalidQuery(problems)
-    return Query(values.get("version"), values.get("tz"), _names(values, "repair"), _names(values, "accept"))
+    return Query(
+        version=values.get("version"),
+        time_zone=values.get("tz"),
+        repair=_names(values, "repair"),
+        accept=_names(values, "accept"),
+        levels=tuple(map(float, values["level"].split(","))) if "level" in values else (),
+        stride=int(values.get("stride", "1")),
+    )
 
 
 def _unknown(name: str, known: tuple[str, ...]) -> str:
@@ -67,12 +90,16 @@ def _unknown(name: str, known: tuple[str, ...]) -> str:
 
 
 def _faults(name: str, value: str) -> list[tuple[str, str, str]]:
-    if name == "version":
+    if name in {"version", "level"}:
         return []  # the catalogue knows which there are
     if name == "tz":
         if _is_zone(value):
             return []
         return [(name, "unknown_zone", f"{value[:60]!r} is no IANA time zone such as Europe/Berlin or UTC.")]
+    if name == "stride":
+        if re.fullmatch("[1-9][0-9]?", value) and int(value) <= LONGEST_STRIDE:
+            return []
+        return [(name, "bad_stride", f"{value[:60]!r} is no whole number from 1 to {LONGEST_STRIDE}.")]
     choices = _CHOICES[name]
     return [
         (name, f"unknown_{name}", f"{part[:60]!r} is none of {', '.join(choices)}.")
