@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from edge.errors import InvalidQuery
+from edge.errors import NoIntervals
 from models.calibration import PAST, REHEARSED, Intervals, around, factors, log_own, log_rehearsed, needed
 from models.catalogue import ServedModel
 from models.intervals import HOURS, Prior
@@ -50,14 +50,10 @@ def prior(model: ServedModel) -> Prior:
     """Return what the model's card says of residuals.
 
     Raises:
-        InvalidQuery: it says nothing, so that there are no intervals.
+        NoIntervals: it says nothing, so that there are no intervals.
     """
     if (found := Prior.of(model.card)) is None:
-        message = (
-            f"The card of {model.name!r} tells nothing of residuals, so its forecasts have no intervals. Ask without "
-            "`level`, or give the card `intervals` or `residual_quantiles` and import the model again."
-        )
-        raise InvalidQuery([("level", "no_intervals", message)])
+        raise NoIntervals(model.name)
     return found
 
 
@@ -73,7 +69,7 @@ def rolled(model: ServedModel, profile: LoadProfile, levels: Sequence[float], *,
         stride: quarter-hours from one origin to the next.
 
     Raises:
-        InvalidQuery: levels were given and the model has no intervals.
+        NoIntervals: levels were given and the model has no intervals.
     """
     past = History(profile, range(WEEK, len(profile.power) - 1, stride))
     if not levels:
@@ -103,7 +99,7 @@ def intervals(
         levels: percent.
 
     Raises:
-        InvalidQuery: the model has no intervals.
+        NoIntervals: the model has no intervals.
     """
     found, ranked, horizon = prior(model), sorted(levels), model.card.horizon
     histories: list[History] = []

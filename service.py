@@ -16,6 +16,7 @@ from typing import Any, cast
 import bentoml
 
 from auth.middleware import AuthMiddleware
+from bulk import site_forecasts
 from config import stopping_the_start
 from edge import anomaly_answers, answers, backtest_answers, csv_answers, pages
 from edge.answers import SiteAnswer
@@ -23,12 +24,13 @@ from edge.problems import ProblemMiddleware, answering
 from edge.queries import ANOMALIES, BACKTEST, FORECAST, PREDICT, prefers_csv, read_query
 from edge.uploads import UploadMiddleware
 from first_start import announce, prepare
-from forecasting import power, site_forecasts
+from forecasting import power
 from hindsight import LEVEL, backtests, reader, surprises, usual_levels
 from models.watching import Watch
 from processing.reading import Reader
 from processing.sites import Site, Sites, read_sites
 from processing.table import read_table
+from rolling import intervals, prior
 from worker import PROBES, app, authenticate, catalogue, settings
 
 logger = logging.getLogger("bentoml.lastgang")  # BentoML configures the loggers below its own name
@@ -102,17 +104,20 @@ class Lastgang:
         query = read_query(ctx.request.query_params.multi_items(), FORECAST)
         as_csv = prefers_csv(ctx.request.headers.get("accept"))
         model = catalogue().get(ctx.request.path_params["model"], query.version)
+        if query.levels:
+            prior(model)  # a model without intervals is told before a large file is read
         zone = query.time_zone or model.card.time_zone
         read = read_sites(ctx.request.state.upload, Reader(zone, model.card.window, query.rules()))
         if isinstance(read, Sites):
-            forecasts = site_forecasts(model, read.sites)
+            forecasts = site_forecasts(model, read.sites, query.levels)
             if as_csv:
-                return csv_answers.response(model, read.notes, forecasts)
+                return csv_answers.response(model, read.notes, forecasts, query.levels)
             return answers.site_forecasts(model, zone, read.notes, forecasts)
-        steps = power(model, [read])[0]
+        steps = power(model, [read])
+        sure = intervals(model, [read], steps, query.levels)[0] if query.levels else None
         if as_csv:
-            return csv_answers.response(model, (), [SiteAnswer(Site("", read), steps)])
-        return answers.forecast(model, read, steps)
+            return csv_answers.response(model, (), [SiteAnswer(Site("", read), steps[0], sure)], query.levels)
+        return answers.forecast(model, read, steps[0], sure)
 
     @bentoml.api(route="/backtest/{model}")
     @answering
@@ -123,7 +128,7 @@ class Lastgang:
         model = catalogue().get(ctx.request.path_params["model"], query.version)
         zone = query.time_zone or model.card.time_zone
         levels = query.levels or usual_levels(model.card)
-        read = read_sites(ctx.request.state.upload, reader(model.card, zone, query.rules()))
+        read = read_sites(ctx.request.state.upload, reader(model, zone, query.rules(), levels))
         results = backtests(model, read, levels, query.stride)
         if as_csv:
             return backtest_answers.table(model, read, results, levels)
@@ -138,7 +143,7 @@ class Lastgang:
         model = catalogue().get(ctx.request.path_params["model"], query.version)
         zone = query.time_zone or model.card.time_zone
         level = query.only_level(LEVEL)
-        read = read_sites(ctx.request.state.upload, reader(model.card, zone, query.rules()))
+        read = read_sites(ctx.request.state.upload, reader(model, zone, query.rules(), [level]))
         results = surprises(model, read, level)
         if as_csv:
             return anomaly_answers.table(read, results, level)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from edge.problems import SHOWN
+from models.calibration import Intervals
 from models.catalogue import Known, ServedModel
 from models.labels import STABLE
 from processing.pipeline import forecast_times
@@ -30,11 +31,22 @@ class ProblemEntry(BaseModel):
     message: str = Field(description="What is wrong and what to do, for people.")
 
 
+class Interval(BaseModel):
+    """Where the power will lie with a probability of `level` percent."""
+
+    level: float = Field(description="Percent, as asked for.")
+    lower: float = Field(description="kW; not below zero for a site whose power never was.")
+    upper: float = Field(description="kW.")
+
+
 class Step(BaseModel):
     """One quarter-hour of a forecast."""
 
     time: datetime = Field(description="Start of the quarter-hour, with the offset of the profile's time zone.")
     power: float = Field(description="Forecast mean power in kW.")
+    intervals: list[Interval] | None = Field(
+        None, description="Only where `level` is asked for: each contains the forecast and those of lower levels."
+    )
 
 
 class Span(BaseModel):
@@ -92,19 +104,26 @@ class OfSites(OfModel):
     refused_count: int = Field(description="How many of the sites have problems instead of an answer.")
 
 
-class Forecast(Reading, OfModel):
-    """The next two hours in quarter-hours."""
-
+class _Steps(Reading):
     input: Span
     forecast: list[Step]
+    calibration_rows: int | None = Field(
+        None,
+        description=(
+            "Only where `level` is asked for: the site's own past quarter-hours, of the newest four weeks, that "
+            "corrected the intervals; 0 for a file of one week."
+        ),
+    )
 
 
-class SiteForecast(Reading):
+class Forecast(_Steps, OfModel):
+    """The next two hours in quarter-hours."""
+
+
+class SiteForecast(_Steps):
     """The forecast of one site of many."""
 
     site: str
-    input: Span
-    forecast: list[Step]
 
 
 class SiteProblems(BaseModel):
@@ -174,15 +193,21 @@ def json_response(body: Any) -> Response:
 
 @dataclass(frozen=True)
 class SiteAnswer:
-    """What there is to say of one site: `power` (horizon,) kW and the profile behind it, or why there is none."""
+    """What there is to say of one site: `power` (horizon,) kW and the profile behind it, or why there is none.
+
+    `intervals` around it, where they were asked for.
+    """
 
     site: Site
     power: npt.NDArray[np.float64] | None
+    intervals: Intervals | None = None
 
 
-def forecast(model: ServedModel, profile: LoadProfile, power: npt.NDArray[np.float64]) -> Response:
+def forecast(
+    model: ServedModel, profile: LoadProfile, power: npt.NDArray[np.float64], intervals: Intervals | None = None
+) -> Response:
     """Put a forecast `power` (horizon,) in kW into words."""
-    return json_response(of_model(model, profile.time_zone) | _of_profile(model, profile, power, Clock()))
+    return json_response(of_model(model, profile.time_zone) | _of_profile(model, profile, power, intervals, Clock()))
 
 
 def site_forecasts(model: ServedModel, time_zone: str, notes: Sequence[str], sites: Sequence[SiteAnswer]) -> Response:
@@ -217,7 +242,7 @@ def of_model(model: ServedModel, time_zone: str) -> dict[str, Any]:
 def _of_site(model: ServedModel, one: SiteAnswer, clock: "Clock") -> dict[str, Any]:
     if one.power is None or one.site.profile is None:
         return of_refused(one.site)
-    return {"site": one.site.name} | _of_profile(model, one.site.profile, one.power, clock)
+    return {"site": one.site.name} | _of_profile(model, one.site.profile, one.power, one.intervals, clock)
 
 
 def of_refused(site: Site) -> dict[str, Any]:
@@ -237,13 +262,26 @@ def of_reading(profile: LoadProfile) -> dict[str, Any]:
 
 
 def _of_profile(
-    model: ServedModel, profile: LoadProfile, power: npt.NDArray[np.float64], clock: "Clock"
+    model: ServedModel,
+    profile: LoadProfile,
+    power: npt.NDArray[np.float64],
+    intervals: Intervals | None,
+    clock: "Clock",
 ) -> dict[str, Any]:
-    start, end, *steps = clock.show(profile, model.card.horizon)
-    return {
+    start, end, *times = clock.show(profile, model.card.horizon)
+    steps: list[dict[str, Any]] = [{"time": time, "power": kw} for time, kw in zip(times, power.tolist(), strict=True)]
+    answer = {
         "input": {"start": start, "end": end, "rows": len(profile.time), "used": model.card.window},
-        "forecast": [{"time": time, "power": kw} for time, kw in zip(steps, power.tolist(), strict=True)],
+        "forecast": steps,
     } | of_reading(profile)
+    if intervals is not None:
+        for at, step in enumerate(steps):
+            step["intervals"] = [
+                {"level": level, "lower": float(lower[at]), "upper": float(intervals.upper[level][at])}
+                for level, lower in intervals.lower.items()
+            ]
+        answer["calibration_rows"] = intervals.rows
+    return answer
 
 
 class Clock:

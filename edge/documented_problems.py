@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from auth.errors import InvalidCredentials, InvalidToken, NotAuthenticated, PasswordChecksBusy
-from edge.errors import BodyTooLarge, BodyTooSlow, InvalidQuery, MalformedUpload, UnsupportedMediaType
+from edge.errors import BodyTooLarge, BodyTooSlow, InvalidQuery, MalformedUpload, NoIntervals, UnsupportedMediaType
 from edge.problems import TYPE_PREFIX, answer_to
 from models.errors import ModelUnavailable, NonFiniteForecast, UnknownModel, UnknownVersion, VersionNotLoaded
 from processing.errors import InvalidLoadProfile, Problem
@@ -51,9 +51,9 @@ PROBLEMS: dict[str, tuple[Exception, ...]] = {
     "/models": _CLOSED,
     "/models/{model}": (*_CLOSED, *_MODEL),
     "/predict/{model}": (*_CLOSED, *_MODEL, *_UPLOAD),
-    "/forecast/{model}": (*_CLOSED, *_MODEL, *_UPLOAD),
-    "/backtest/{model}": (*_CLOSED, *_MODEL, *_UPLOAD),
-    "/anomalies/{model}": (*_CLOSED, *_MODEL, *_UPLOAD),
+    "/forecast/{model}": (*_CLOSED, *_MODEL, *_UPLOAD, NoIntervals("office-3")),
+    "/backtest/{model}": (*_CLOSED, *_MODEL, *_UPLOAD, NoIntervals("office-3")),
+    "/anomalies/{model}": (*_CLOSED, *_MODEL, *_UPLOAD, NoIntervals("office-3")),
     "/livez": (),
     "/healthz": (),
     "/readyz": (HTTPException(503),),

@@ -6,6 +6,7 @@ RequestError
 ├── UnsupportedMediaType  neither a form with a file nor a CSV
 ├── MalformedUpload       a form that cannot be read, or without exactly one file
 └── InvalidQuery          a query string with parameters that cannot be used
+    └── NoIntervals       levels for a model whose card tells nothing of residuals
 """
 
 from collections.abc import Sequence
@@ -54,3 +55,16 @@ class InvalidQuery(RequestError):
     def __init__(self, problems: Sequence[tuple[str, str, str]]) -> None:
         self.problems = tuple(problems)
         super().__init__("; ".join(f"{name}: {message}" for name, _, message in self.problems[:10]))
+
+
+class NoIntervals(InvalidQuery):
+    """The model `name` has no intervals, because its card tells nothing of residuals."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        message = (
+            f"The card of model {name!r} tells nothing of residuals, so its forecasts have no intervals. Ask without "
+            "level; or write residual_quantiles, of measured minus forecast, into the card, then run "
+            "`python -m models.card` and import the model again."
+        )
+        super().__init__([("level", "no_intervals", message)])

@@ -17,7 +17,7 @@ from edge.answers import Forecast, ProblemEntry, SiteForecasts
 from edge.backtest_answers import BacktestAnswer, SiteBacktests
 from edge.documented_problems import PROBLEMS, examples
 from edge.problems import MEDIA_TYPE
-from edge.queries import ANOMALIES, BACKTEST, FORECAST, LONGEST_STRIDE, PREDICT
+from edge.queries import ANOMALIES, BACKTEST, FORECAST, LONGEST_STRIDE, MOST_LEVELS, PREDICT
 from processing import plausibility, repairs
 
 DESCRIPTION = """\
@@ -125,7 +125,8 @@ _FORECAST = (
     (
         "The numbers of `/predict/{model}` with their time stamps, unit, model and version, and the input's span. "
         "A file of many sites, with a column that names each row's site or with a column in kW for each site, gets the "
-        "forecasts of all of them; a site with problems has these in its place."
+        "forecasts of all of them; a site with problems has these in its place. `level` asks for intervals; "
+        "a longer file makes them better, as its newest four weeks correct them hour by hour."
     ),
     _json_or_csv(Forecast, SiteForecasts, _SAMPLE_ANSWER),
 )
@@ -147,15 +148,19 @@ _ANOMALIES = (
     ),
     _json_or_csv(AnomaliesAnswer, ManyAnomalies, _SAMPLE_ANOMALIES),
 )
+_LEVELS = {
+    "type": "array",
+    "items": {"type": "number", "minimum": 1, "maximum": 99},
+    "minItems": 1,
+    "maxItems": MOST_LEVELS,
+    "uniqueItems": True,
+    "example": [80, 95],
+}
 _PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {  # by name, or by route and name
     "version": (VERSION, {"type": "string"}),
     "tz": (
         "IANA name of the time zone of stamps without an offset, and of the site's calendar; by default the model's.",
         {"type": "string", "example": "Europe/Berlin"},
-    ),
-    "backtest level": (
-        "Levels of the intervals in percent, separated by commas; by default 80,95, if the model has intervals.",
-        {"type": "array", "items": {"type": "number", "minimum": 1, "maximum": 99}, "minItems": 1, "maxItems": 5},
     ),
     "anomalies level": (
         "Level in percent of the intervals that an anomaly leaves.",
@@ -171,6 +176,17 @@ _PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {  # by name, or by route a
             "default a file that needs any is refused."
         ),
         {"type": "array", "items": {"type": "string", "enum": list(repairs.CODES)}, "minItems": 1},
+    ),
+    "level": (
+        (
+            "Levels of intervals in percent, separated by commas: the power will lie between `lower` and `upper` "
+            "with that probability. By default there are none."
+        ),
+        _LEVELS,
+    ),
+    "backtest level": (
+        "Levels of the intervals in percent, separated by commas; by default 80,95, if the model has intervals.",
+        _LEVELS,
     ),
     "accept": (
         "Doubts about the powers that are passed over, separated by commas; each one that was is listed in the answer.",

@@ -14,11 +14,14 @@ from processing import plausibility, repairs
 from processing.reading import Rules
 
 PREDICT = ("version", "tz", "accept")
-FORECAST = (*PREDICT, "repair")
-BACKTEST = (*FORECAST, "level", "stride")
-ANOMALIES = (*FORECAST, "level")
+FORECAST = (*PREDICT, "repair", "level")
+BACKTEST = (*FORECAST, "stride")
+ANOMALIES = FORECAST
+MOST_LEVELS = 5
 LONGEST_STRIDE = 96  # quarter-hours: every forecast is made at the same time of day
 _CHOICES = {"repair": repairs.CODES, "accept": plausibility.CODES}
+_LEVEL = re.compile(r"\d{1,2}(\.\d{1,3})?", re.ASCII)
+_NO_MATRIX = {"repair": "what was changed", "level": "how sure it is"}
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class Query:
     """What a client asks for.
 
     `version` of the model or a label (None for `stable`), `time_zone` of stamps without an offset (None for the
-    model's), repairs and acceptances, `levels` of the intervals in percent, `stride` from one origin to the next.
+    model's), repairs and acceptances, `levels` of intervals in percent, rising, `stride` from one origin to the next.
     """
 
     version: str | None = None
@@ -78,34 +81,53 @@ def read_query(given: Iterable[tuple[str, str]], known: tuple[str, ...]) -> Quer
         time_zone=values.get("tz"),
         repair=_names(values, "repair"),
         accept=_names(values, "accept"),
-        levels=tuple(map(float, values["level"].split(","))) if "level" in values else (),
+        levels=tuple(sorted(map(float, values["level"].split(",")))) if "level" in values else (),
         stride=int(values.get("stride", "1")),
     )
 
 
 def _unknown(name: str, known: tuple[str, ...]) -> str:
-    if name in FORECAST:
-        return f"A bare matrix cannot tell what was changed: ask /forecast/{{model}}?{name}=... for it."
+    if known == PREDICT and name in _NO_MATRIX:
+        return f"A bare matrix cannot tell {_NO_MATRIX[name]}: ask /forecast/{{model}}?{name}=... for it."
     return f"There is no such parameter here; there is {', '.join(known)}."
 
 
 def _faults(name: str, value: str) -> list[tuple[str, str, str]]:
-    if name in {"version", "level"}:
+    if name == "version":
         return []  # the catalogue knows which there are
-    if name == "tz":
-        if _is_zone(value):
-            return []
-        return [(name, "unknown_zone", f"{value[:60]!r} is no IANA time zone such as Europe/Berlin or UTC.")]
-    if name == "stride":
-        if re.fullmatch("[1-9][0-9]?", value) and int(value) <= LONGEST_STRIDE:
-            return []
-        return [(name, "bad_stride", f"{value[:60]!r} is no whole number from 1 to {LONGEST_STRIDE}.")]
+    if check := {"tz": _zone_faults, "level": _level_faults, "stride": _stride_faults}.get(name):
+        return [(name, code, message) for code, message in check(value)]
     choices = _CHOICES[name]
     return [
         (name, f"unknown_{name}", f"{part[:60]!r} is none of {', '.join(choices)}.")
         for part in value.split(",")
         if part not in choices
     ]
+
+
+def _zone_faults(value: str) -> list[tuple[str, str]]:
+    if _is_zone(value):
+        return []
+    return [("unknown_zone", f"{value[:60]!r} is no IANA time zone such as Europe/Berlin or UTC.")]
+
+
+def _stride_faults(value: str) -> list[tuple[str, str]]:
+    if re.fullmatch("[1-9][0-9]?", value) and int(value) <= LONGEST_STRIDE:
+        return []
+    return [("bad_stride", f"{value[:60]!r} is no whole number from 1 to {LONGEST_STRIDE}.")]
+
+
+def _level_faults(value: str) -> list[tuple[str, str]]:
+    """Return code and message of each reason why levels cannot be used."""
+    parts = value.split(",")
+    good = "Give levels in percent from 1 to 99, separated by commas, as in level=80,95."
+    if bad := [part for part in parts if not (_LEVEL.fullmatch(part) and 1 <= float(part) <= 99)]:  # noqa: PLR2004
+        return [("bad_level", f"{part[:60]!r} is no level. {good}") for part in bad[:MOST_LEVELS]]
+    if len(parts) > MOST_LEVELS:
+        return [("too_many_levels", f"There are {len(parts)} levels. Give at most {MOST_LEVELS}.")]
+    if len(set(map(float, parts))) < len(parts):
+        return [("repeated_level", "A level is given twice. Give each once.")]
+    return []
 
 
 def _names(values: Mapping[str, str], name: str) -> frozenset[str]:

@@ -31,6 +31,8 @@ REHEARSED = 144  # quarter-hours at the end of a week that are rehearsed
 DOUBT = 200  # quarter-hours of own past that count as much as the prior
 TRUST = 0.5  # in the rehearsal, as it is of a day and a half only, and with a made-up day in the window
 LEAST = 0.02  # of a multiple
+_APART = np.abs(np.arange(HOURS)[:, None] - np.arange(HOURS))
+_NEAR = np.minimum(_APART, HOURS - _APART) <= 1
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def log_rehearsed(multiples: Floats, levels: Sequence[float]) -> Floats:
 def log_own(multiples: Floats, levels: Sequence[float], hours: Rows, wanted: Rows) -> Floats:
     """Give log q_own at the wanted hours: (L, h, m) multiples, (m,) and (k,) hours → (L, h, k); NaN without any."""
     good = np.isfinite(multiples).all(axis=(0, 1))
-    near = good & (np.abs((hours - wanted[:, None] + 1) % HOURS - 1) <= 1)
+    near = good & _NEAR[wanted][:, hours]
     count = near.sum(axis=1)
     longest = max(int(count.max(initial=0)), 1)
     # The multiples near each hour, after so much padding that all hours have as many; the padding, below
@@ -83,7 +85,8 @@ def log_own(multiples: Floats, levels: Sequence[float], hours: Rows, wanted: Row
     chosen = np.full((len(wanted), longest), len(hours))
     chosen[np.arange(longest) >= longest - count[:, None]] = np.nonzero(near)[1]
     padded = np.concatenate([multiples, np.full((*multiples.shape[:2], 1), -1.0)], axis=-1)
-    ranked = np.sort(padded[..., chosen], axis=-1)
+    ranked = np.take(padded, chosen, axis=-1)
+    ranked.sort(axis=-1)
     share = np.minimum(np.array(levels)[:, None] / 100 * (1 + 1 / np.maximum(count, 1)), 1.0)
     at = longest - count + share * np.maximum(count - 1, 0)
     below = np.minimum(at.astype(np.int64), longest - 1)[:, None, :, None]

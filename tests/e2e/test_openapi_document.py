@@ -53,7 +53,7 @@ def test_exactly_the_closed_routes_ask_for_the_bearer(
 
 PARAMETERS = {
     "predict": ["version", "tz", "accept"],
-    "forecast": ["version", "tz", "accept", "repair"],
+    "forecast": ["version", "tz", "accept", "repair", "level"],
     "backtest": ["version", "tz", "accept", "repair", "level", "stride"],
     "anomalies": ["version", "tz", "accept", "repair", "level"],
 }

@@ -1,0 +1,48 @@
+"""The sites of one file to forecasts, with intervals where they are asked for; a site that has none spoils no other."""
+
+from collections.abc import Sequence
+
+from edge.answers import SiteAnswer
+from forecasting import power
+from models.catalogue import ServedModel
+from models.errors import NonFiniteForecast
+from processing.errors import Problem
+from processing.sites import Site
+from rolling import intervals
+
+AT_ONCE = 512  # sites of one request that a model gets at a time; 10 MB of input
+
+
+def site_forecasts(model: ServedModel, sites: Sequence[Site], levels: Sequence[float] = ()) -> list[SiteAnswer]:
+    """Forecast every site that can be, `AT_ONCE` at a time: so much memory, however many there are.
+
+    Args:
+        model: the model that answers.
+        sites: each with its load profile, or without one.
+        levels: of the intervals, percent; none gives no intervals.
+
+    Raises:
+        NoIntervals: levels were given and the model has no intervals.
+    """
+    answers: list[SiteAnswer] = []
+    for start in range(0, len(sites), AT_ONCE):
+        answers += _some(model, sites[start : start + AT_ONCE], levels)
+    return answers
+
+
+def _some(model: ServedModel, sites: Sequence[Site], levels: Sequence[float]) -> list[SiteAnswer]:
+    good = [site.profile for site in sites if site.profile is not None]
+    try:
+        powers = power(model, good)
+    except NonFiniteForecast as error:
+        bad = {id(good[row]) for row in error.rows}
+        return _some(
+            model, [without_forecast(site, error) if id(site.profile) in bad else site for site in sites], levels
+        )
+    given = iter(zip(powers, intervals(model, good, powers, levels) if levels else [None] * len(good), strict=True))
+    return [SiteAnswer(site, *((None, None) if site.profile is None else next(given))) for site in sites]
+
+
+def without_forecast(site: Site, error: NonFiniteForecast) -> Site:
+    """Give a site with the reason why it cannot be forecast in the place of its profile."""
+    return Site(site.name, None, (Problem(None, None, "no_finite_forecast", str(error)),), 1)
