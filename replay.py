@@ -68,7 +68,8 @@ def replay(model: ServedModel, histories: Sequence[History]) -> list[Floats]:
     else:
         with ThreadPoolExecutor(_THREADS) as pool:
             list(pool.map(run, range(0, total, AT_ONCE)))
-    return np.split(preparation(model.card).power(answers), ends[:-1])
+    powers = preparation(model.card).power(answers)
+    return [powers[end - len(history.origins) : end] for history, end in zip(histories, ends, strict=True)]
 
 
 def _normalised(card: ModelCard, histories: Sequence[History]) -> list[Inputs]:

@@ -25,7 +25,9 @@ Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 
 DAY = 96
-STRIDE = 5  # quarter-hours between two past origins: prime to 4, so that every quarter of an hour is met
+# Quarter-hours between two origins, prime to 4, so that every quarter of an hour is met. With all of them the coverage
+# of 17 sites that no training had seen was the same within half a point, at three to five times the cost.
+STRIDE, REHEARSED_STRIDE = 5, 3
 
 
 @dataclass(frozen=True)
@@ -138,8 +140,8 @@ def _newest(  # noqa: PLR0913, PLR0917
 def rehearsal(profile: LoadProfile, end: int, window: int, horizon: int) -> History:
     """Make a history of the end of the window before row `end`, which shows itself only.
 
-    The last 144 quarter-hours of that window are to be forecast once more. What is missing before it is taken from its
-    first day, at the same time; its clock runs on backwards. A window of less than a day gives no origins.
+    Every third of its last 144 quarter-hours is to be forecast once more. What is missing before the window is taken
+    from its first day, at the same time; its clock runs on backwards. A window of less than a day gives no origins.
     """
     if window < DAY:
         return History(profile, range(0))
@@ -148,7 +150,7 @@ def rehearsal(profile: LoadProfile, end: int, window: int, horizon: int) -> Hist
     power = profile.power[rows]
     time, clock = (np.concatenate([of[rows][0] + STEP * front, of[rows]]) for of in (profile.time, profile.clock))
     week = LoadProfile(time, clock, np.concatenate([power[front % DAY], power]), profile.time_zone)
-    return History(week, range(window - 1, window - 1 + REHEARSED))
+    return History(week, range(window - 1, window - 1 + REHEARSED, REHEARSED_STRIDE))
 
 
 def hours_after(profile: LoadProfile) -> Rows:

@@ -163,7 +163,8 @@ class ModelCard(_Part):
                 raise ValueError("residual_quantiles: give rising levels and one list of kW for each of them")
             lists |= {f"residual_quantiles.kw[{i}]": steps for i, steps in enumerate(given.kw)}
         if (learnt := self.intervals) is not None:
-            lists |= {f"intervals.quantiles[{i}]": steps for i, hours in enumerate(learnt.quantiles) for steps in hours}
+            for i, hours in enumerate(learnt.quantiles):
+                lists |= {f"intervals.quantiles[{i}][{hour}]": steps for hour, steps in enumerate(hours)}
         for field, steps in lists.items():
             if len(steps) != self.horizon:
                 raise ValueError(f"{field}: has {len(steps)} numbers but the horizon is {self.horizon} steps")

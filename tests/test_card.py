@@ -43,6 +43,7 @@ DATA = {
 }
 LIBRARIES = {"python": "3.11", "tensorflow": "2.21", "keras": "3.15", "numpy": "2.4"}
 QUANTILES = {"levels": [0.1, 0.9], "kw": [STEPS, STEPS]}
+INTERVALS = {"levels": [0.1, 0.9], "spread": [[1.0] * 6] * 8, "quantiles": [[STEPS] * 24] * 2}
 
 
 def parse(card: dict[str, Any]) -> Any:
@@ -57,6 +58,7 @@ def parse(card: dict[str, Any]) -> Any:
             {"training_data": DATA, "scores": SCORES, "residual_quantiles": QUANTILES, "libraries": LIBRARIES},
             id="most",
         ),
+        pytest.param({"intervals": INTERVALS}, id="with intervals"),
         pytest.param({"target": {"name": "power", "unit": "kW", "mean": 0, "std": 1}}, id="answers in kW"),
         pytest.param({"columns": [COLUMN]}, id="power alone"),
         pytest.param({"window": 96, "horizon": 1}, id="shorter"),
@@ -124,6 +126,35 @@ def test_every_finite_scaling_survives_to_the_last_bit(mean: float, std: float) 
         pytest.param({"residual_quantiles": QUANTILES | {"kw": [STEPS]}}, "one list of kW", id="a level without kW"),
         pytest.param({"residual_quantiles": QUANTILES | {"kw": [STEPS, []]}}, "kw[1]", id="empty steps"),
         pytest.param({"residual_quantiles": QUANTILES | {"levels": [0.1, 1.0]}}, "levels[1]", id="level 1"),
+        pytest.param({"intervals": INTERVALS | {"levels": [0.9, 0.1]}}, "rising levels", id="intervals' levels fall"),
+        pytest.param({"intervals": INTERVALS | {"levels": [0.1]}}, "one table of 24 hours", id="a table too many"),
+        pytest.param(
+            {"intervals": INTERVALS | {"spread": [[1.0] * 6] * 7}}, "intervals.spread: has 7 lists", id="short spread"
+        ),
+        pytest.param(
+            {"intervals": INTERVALS | {"spread": [[1.0] * 5] * 8}}, "intervals.spread[0]", id="a size without a number"
+        ),
+        pytest.param(
+            {"intervals": INTERVALS | {"quantiles": [[STEPS] * 24, [STEPS] * 23]}}, "quantiles[1]", id="23 hours"
+        ),
+        pytest.param(
+            {"intervals": INTERVALS | {"quantiles": [[STEPS] * 24, [[1.0], *[STEPS] * 23]]}},
+            "intervals.quantiles[1][0]: has 1 numbers",
+            id="an hour of one step",
+        ),
+        pytest.param({"window": 192, "intervals": INTERVALS}, "at least 193", id="window too short to be measured"),
+        pytest.param(
+            {
+                "horizon": 97,
+                "intervals": {
+                    "levels": [0.5],
+                    "spread": [[1.0] * 6] * 97,
+                    "quantiles": [[[1.0] * 97] * 24],
+                },
+            },
+            "at most 96 steps",
+            id="horizon too long to be measured",
+        ),
     ],
 )
 def test_card_is_refused_with_its_field(changes: dict[str, Any], told: str) -> None:
@@ -221,7 +252,7 @@ def test_draft_says_what_the_weights_tell(
     assert (card.window, len(card.columns), card.horizon) == shape
     assert card.column_names == COLUMNS[: shape[1]]
     assert {(card.target.mean, card.target.std), *((one.mean, one.std) for one in card.columns)} == {(0.0, 1.0)}
-    assert (card.training_data, card.scores, card.residual_quantiles, card.libraries) == (None,) * 4
+    assert (card.training_data, card.scores, card.residual_quantiles, card.intervals, card.libraries) == (None,) * 5
     assert card.name in {"office-3", "office"}
     assert verify(folder) == card
 

@@ -13,12 +13,14 @@ GOOD = [
         [("repair", "gaps,kwh"), ("accept", "negative")],
         Query(repair=frozenset({"gaps", "kwh"}), accept=frozenset({"negative"})),
     ),
+    ([("level", "80")], Query(levels=(80.0,))),
+    ([("level", "95,80,1,99,97.5")], Query(levels=(1.0, 80.0, 95.0, 97.5, 99.0))),
 ]
 
 
 @pytest.mark.parametrize("given, query", GOOD)
 def test_what_may_be_asked(given: list[tuple[str, str]], query: Query) -> None:
-    """Zones are IANA names, repairs and acceptances lists of known codes."""
+    """Zones are IANA names, repairs and acceptances lists of known codes, levels percents in any order."""
     assert read_query(given, FORECAST) == query
 
 
@@ -38,6 +40,14 @@ BAD = [
     ([("repair", "sort,magic,")], FORECAST, ["unknown_repair", "unknown_repair"]),
     ([("repair", "negative")], FORECAST, ["unknown_repair"]),
     ([("accept", "sort")], FORECAST, ["unknown_accept"]),
+    ([("level", "")], FORECAST, ["bad_level"]),
+    ([("level", "80,")], FORECAST, ["bad_level"]),
+    ([("level", "0.8")], FORECAST, ["bad_level"]),
+    ([("level", "99.5,x")], FORECAST, ["bad_level", "bad_level"]),
+    ([("level", "nan,1e1,8_0,+80,٨٠,80 ")], FORECAST, ["bad_level"] * 5),
+    ([("level", "1,2,3,4,5,6")], FORECAST, ["too_many_levels"]),
+    ([("level", "80,80.0")], FORECAST, ["repeated_level"]),
+    ([("level", "80")], PREDICT, ["unknown_parameter"]),
     ([("repair", "sort")], PREDICT, ["unknown_parameter"]),
     ([("repair", "gaps"), ("x", "1")], PREDICT, ["unknown_parameter", "unknown_parameter"]),
 ]
@@ -52,10 +62,11 @@ def test_what_may_not_be_asked(given: list[tuple[str, str]], known: tuple[str, .
     assert all(name and name in str(refused.value) for name, _, _ in refused.value.problems)
 
 
-def test_predict_points_to_forecast() -> None:
-    """The bare matrix cannot list repairs, so `/predict` says where they are made."""
-    with pytest.raises(InvalidQuery, match=r"/forecast/\{model\}\?repair="):
-        read_query([("repair", "sort")], PREDICT)
+@pytest.mark.parametrize("name, value", [("repair", "sort"), ("level", "80")])
+def test_predict_points_to_forecast(name: str, value: str) -> None:
+    """The bare matrix can list neither repairs nor intervals, so `/predict` says where they are."""
+    with pytest.raises(InvalidQuery, match=rf"bare matrix cannot .*/forecast/\{{model\}}\?{name}="):
+        read_query([(name, value)], PREDICT)
 
 
 @pytest.mark.parametrize(

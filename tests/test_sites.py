@@ -16,6 +16,7 @@ from toy import members
 
 from edge import answers, csv_answers
 from edge.answers import SiteAnswer, SiteForecasts
+from models.calibration import Intervals
 from models.card import ModelCard
 from processing.errors import InvalidLoadProfile
 from processing.pipeline import Preparation
@@ -164,12 +165,17 @@ def test_a_batch_is_the_inputs_of_its_sites(body: bytes) -> None:
 MODEL: Any = SimpleNamespace(name="toy", version="1", card=ModelCard.model_validate(members()))
 
 
-def answered() -> list[SiteAnswer]:
+SURE = Intervals(
+    {80.0: np.arange(8.0) - 1, 97.5: np.arange(8.0) - 2}, {80.0: np.arange(8.0) + 1, 97.5: np.arange(8.0) + 3}, 40
+)
+
+
+def answered(*, levels: bool = False) -> list[SiteAnswer]:
     rows = long_rows()
     rows[672 + 5] = rows[672 + 5].rpartition(";")[0] + ";=1+1"
     del rows[4]
     read = sites(csv_file(rows, LONG), "gaps").sites
-    return [SiteAnswer(site, np.arange(8.0) if site.profile else None) for site in read]
+    return [SiteAnswer(site, np.arange(8.0) if site.profile else None, SURE if levels else None) for site in read]
 
 
 def test_the_json_answer_is_what_the_schema_says() -> None:
@@ -193,6 +199,40 @@ def test_the_csv_answer_tells_the_same() -> None:
     assert kinds.count(("north", "repair")) == kinds.count(("Süd", "problem")) == 1
     assert ("Süd", "forecast") not in kinds
     assert rows[1]["time"] == "2021-06-09T00:00:00+02:00"
+
+
+def test_intervals_stand_with_their_steps() -> None:
+    """In JSON below each step, with the past that corrected them; without levels neither is there."""
+    answer = json.loads(bytes(answers.site_forecasts(MODEL, "UTC", (), answered(levels=True)).body))
+    SiteForecasts.model_validate(answer)
+    north, south, _ = answer["sites"]
+    assert north["forecast"][3]["intervals"] == [
+        {"level": 80.0, "lower": 2.0, "upper": 4.0},
+        {"level": 97.5, "lower": 1.0, "upper": 6.0},
+    ]
+    assert north["calibration_rows"] == 40
+    assert "calibration_rows" not in south
+    plain = json.loads(bytes(answers.site_forecasts(MODEL, "UTC", (), answered()).body))["sites"][0]
+    assert plain["forecast"][3].keys() == {"time", "power"}
+    assert "calibration_rows" not in plain
+
+
+def test_intervals_are_columns_of_the_csv_answer() -> None:
+    """Lower and upper of each level, after the power; empty where there is no forecast."""
+    response = csv_answers.response(MODEL, ("A note.",), answered(levels=True), (80.0, 97.5))
+    table = csv.DictReader(io.StringIO(bytes(response.body).decode()))
+    bounds = ["lower_80", "upper_80", "lower_97.5", "upper_97.5"]
+    rows = list(table)
+    assert list(table.fieldnames or ()) == [
+        *("site", "kind", "time", "power_kw"),
+        *bounds,
+        *("row", "column", "code", "message"),
+    ]
+    assert [rows[4][name] for name in bounds] == ["2.0", "4.0", "1.0", "6.0"]
+    others = [row for row in rows if row["kind"] != "forecast"]
+    assert {row["kind"] for row in others} == {"note", "problem", "repair"}
+    assert all(row[name] == "" for row in others for name in bounds)
+    assert all(None not in row and row["message"] for row in others)
 
 
 def test_one_site_is_answered_as_one() -> None:

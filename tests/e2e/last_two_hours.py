@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 NAME = "last-two-hours"
-ABOUT_THE_GRU = ("training_data", "scores", "residual_quantiles", "libraries")
+ABOUT_THE_GRU = ("training_data", "scores", "residual_quantiles", "intervals", "libraries")
 
 
 def main(folder: Path, card_to_copy: Path) -> None:

@@ -12,11 +12,14 @@ from e2e.running import BENTOML, PASSWORD, PROJECT, Place, Running, free_port, r
 
 ROOTS = {
     "bentofile.yaml",
+    "bulk.py",
     "config.py",
     "first_start.py",
     "forecasting.py",
     "hindsight.py",
     "import_models.py",
+    "replay.py",
+    "rolling.py",
     "service.py",
     "worker.py",
 }
