@@ -41,12 +41,7 @@ def reader(model: ServedModel, time_zone: str, rules: Rules, levels: Sequence[fl
     """
     if levels:
         prior(model)
-    return Reader(time_zone, first_origin(model.card) + 1 + model.card.horizon, rules, _MORE)
-
-
-def first_origin(card: ModelCard) -> int:
-    """Return the first row that the model and every naive forecast can forecast from."""
-    return max(card.window, WEEK)
+    return Reader(time_zone, WEEK + 1 + model.card.horizon, rules, _MORE)
 
 
 def usual_levels(card: ModelCard) -> Sequence[float]:
@@ -121,7 +116,7 @@ def _finite(model: ServedModel, past: Rolled) -> Rolled:
 def _bound(card: ModelCard, read: LoadProfile | Sites, stride: int | None = None) -> None:
     """Refuse more forecasts than `MOST`; without a stride to be made longer the file has to be shorter."""
     profiles = [read] if isinstance(read, LoadProfile) else [one.profile for one in read.sites if one.profile]
-    rows = np.array([len(profile.power) for profile in profiles], np.int64) - card.horizon - first_origin(card)
+    rows = np.array([len(profile.power) for profile in profiles], np.int64) - card.horizon - WEEK
 
     def forecasts(stride: int) -> int:
         return int((-(-rows // stride)).sum())

@@ -119,11 +119,11 @@ def test_the_scores_of_no_error_are_zero() -> None:
     assert len(values) == 4 * (HORIZON + 1)
 
 
-@pytest.mark.parametrize("step", [0, 7])
-@pytest.mark.parametrize("name", ["last_value", "last_week_change"])
+@pytest.mark.parametrize("step", [0, 7, 95, 96, 671])
+@pytest.mark.parametrize("name", ["last_value", "yesterday", "last_week", "last_week_change"])
 def test_naive_forecasts_do_not_see_what_comes(name: str, step: int) -> None:
     """Whatever is measured after the origin, the naive forecast from there stays."""
     power = a_site()
     other = np.where(np.arange(len(power)) > 700, 0.0, power)
-    one, two = (naive(values, np.array([700]), HORIZON)[name][0, step] for values in (power, other))
+    one, two = (naive(values, np.array([700]), 672)[name][0, step] for values in (power, other))
     assert one == two
