@@ -111,6 +111,15 @@ def test_windows_without_a_finite_answer_are_no_numbers() -> None:
         assert np.isfinite(past.lower[level]).all(axis=1).tolist() == (~bad).tolist()
 
 
+def test_past_without_any_answer_corrects_nothing() -> None:
+    """If the model never had a finite answer before, the prior stands."""
+    kw = np.append(np.full(2 * WEEK - 1, 2e6), 5.0)
+    model = served(residual_quantiles=PLAIN)
+    assert np.isnan(rolled(model, profile(kw), BOTH).upper[80.0]).all()
+    (given,) = intervals(model, [profile(kw)], np.full((1, H), 5.0), [90.0])
+    np.testing.assert_allclose(given.upper[90.0] - 5.0, 3.0)
+
+
 @pytest.mark.parametrize("stride", [1, 4, 7, 96, 5000])
 def test_rolled_meets_every_origin_that_has_something_to_compare(stride: int) -> None:
     """From the second week's first row to the last but one; what is not measured yet is NaN."""
