@@ -37,11 +37,12 @@ def _some(model: ServedModel, sites: Sequence[Site], levels: Sequence[float]) ->
     except NonFiniteForecast as error:
         bad = {id(good[row]) for row in error.rows}
         return _some(
-            model, [_without_forecast(site, error) if id(site.profile) in bad else site for site in sites], levels
+            model, [without_forecast(site, error) if id(site.profile) in bad else site for site in sites], levels
         )
     given = iter(zip(powers, intervals(model, good, powers, levels) if levels else [None] * len(good), strict=True))
     return [SiteAnswer(site, *((None, None) if site.profile is None else next(given))) for site in sites]
 
 
-def _without_forecast(site: Site, error: NonFiniteForecast) -> Site:
+def without_forecast(site: Site, error: NonFiniteForecast) -> Site:
+    """Give a site with the reason why it cannot be forecast in the place of its profile."""
     return Site(site.name, None, (Problem(None, None, "no_finite_forecast", str(error)),), 1)

@@ -18,13 +18,14 @@ import bentoml
 from auth.middleware import AuthMiddleware
 from bulk import site_forecasts
 from config import stopping_the_start
-from edge import answers, csv_answers, pages
+from edge import anomaly_answers, answers, backtest_answers, csv_answers, pages
 from edge.answers import SiteAnswer
 from edge.problems import ProblemMiddleware, answering
-from edge.queries import FORECAST, PREDICT, prefers_csv, read_query
+from edge.queries import ANOMALIES, BACKTEST, FORECAST, PREDICT, prefers_csv, read_query
 from edge.uploads import UploadMiddleware
 from first_start import announce, prepare
 from forecasting import power
+from hindsight import LEVEL, backtests, reader, surprises, usual_levels
 from models.watching import Watch
 from processing.reading import Reader
 from processing.sites import Site, Sites, read_sites
@@ -37,7 +38,8 @@ logger = logging.getLogger("bentoml.lastgang")  # BentoML configures the loggers
 OPEN_ROUTES = {("POST", "/token"), *(("GET", path) for path in PROBES)}
 if settings.docs_are_open:
     OPEN_ROUTES |= {("GET", path) for path in pages.DOCUMENTATION}
-UPLOADS = {"/predict/": settings.max_body_bytes, "/forecast/": settings.max_bulk_bytes}
+UPLOADS = {"/predict/": settings.max_body_bytes}
+UPLOADS |= dict.fromkeys(("/forecast/", "/backtest/", "/anomalies/"), settings.max_bulk_bytes)
 MIDDLEWARES: tuple[tuple[Any, dict[str, Any]], ...] = (  # the outermost first
     (ProblemMiddleware, {"seconds": settings.request_seconds}),
     (AuthMiddleware, {"authenticate": authenticate, "open_routes": OPEN_ROUTES}),
@@ -116,6 +118,36 @@ class Lastgang:
         if as_csv:
             return csv_answers.response(model, (), [SiteAnswer(Site("", read), steps[0], sure)], query.levels)
         return answers.forecast(model, read, steps[0], sure)
+
+    @bentoml.api(route="/backtest/{model}")
+    @answering
+    def backtest(self, ctx: bentoml.Context) -> Any:
+        """Answer with how good the model would have been over the past of one site or many, beside naive forecasts."""
+        query = read_query(ctx.request.query_params.multi_items(), BACKTEST)
+        as_csv = prefers_csv(ctx.request.headers.get("accept"))
+        model = catalogue().get(ctx.request.path_params["model"], query.version)
+        zone = query.time_zone or model.card.time_zone
+        levels = query.levels or usual_levels(model.card)
+        read = read_sites(ctx.request.state.upload, reader(model, zone, query.rules(), levels))
+        results = backtests(model, read, levels, query.stride)
+        if as_csv:
+            return backtest_answers.table(model, read, results, levels)
+        return backtest_answers.response(model, zone, read, results)
+
+    @bentoml.api(route="/anomalies/{model}")
+    @answering
+    def anomalies(self, ctx: bentoml.Context) -> Any:
+        """Answer with the quarter-hours of one site or many that were not as forecast."""
+        query = read_query(ctx.request.query_params.multi_items(), ANOMALIES)
+        as_csv = prefers_csv(ctx.request.headers.get("accept"))
+        model = catalogue().get(ctx.request.path_params["model"], query.version)
+        zone = query.time_zone or model.card.time_zone
+        level = query.only_level(LEVEL)
+        read = read_sites(ctx.request.state.upload, reader(model, zone, query.rules(), [level]))
+        results = surprises(model, read, level)
+        if as_csv:
+            return anomaly_answers.table(read, results, level)
+        return anomaly_answers.response(model, zone, read, results, level)
 
 
 for middleware, options in MIDDLEWARES:

@@ -77,14 +77,34 @@ class Doubt(BaseModel):
     message: str
 
 
-class _Read(BaseModel):
+class Reading(BaseModel):
+    """What was assumed, changed and passed over in reading a site's rows."""
+
     notes: list[str] = Field(description="What was assumed in reading the file and you should know.")
     repairs: list[Repair] = Field(description="The first 100 changes that were made on request.")
     repair_count: int = Field(description="How many changes were made.")
     accepted: list[Doubt] = Field(description="What looked wrong and was passed over on request.")
 
 
-class _Steps(_Read):
+class OfModel(BaseModel):
+    """Which model answers, and in what."""
+
+    model: str
+    version: str = Field(description="Version of the model in the Bento model store.")
+    unit: str = Field(description="Unit of every power.")
+    interval_minutes: int
+    time_zone: str = Field(description="Zone in which stamps without an offset were read.")
+
+
+class OfSites(OfModel):
+    """What is said of a file of many sites. A bad site has its problems in its place."""
+
+    notes: list[str] = Field(description="What was assumed in reading the file and you should know.")
+    site_count: int
+    refused_count: int = Field(description="How many of the sites have problems instead of an answer.")
+
+
+class _Steps(Reading):
     input: Span
     forecast: list[Step]
     calibration_rows: int | None = Field(
@@ -96,14 +116,8 @@ class _Steps(_Read):
     )
 
 
-class Forecast(_Steps):
+class Forecast(_Steps, OfModel):
     """The next two hours in quarter-hours."""
-
-    model: str
-    version: str = Field(description="Version of the model in the Bento model store.")
-    unit: str = Field(description="Unit of every power.")
-    interval_minutes: int
-    time_zone: str = Field(description="Zone in which stamps without an offset were read.")
 
 
 class SiteForecast(_Steps):
@@ -120,17 +134,9 @@ class SiteProblems(BaseModel):
     problem_count: int
 
 
-class SiteForecasts(BaseModel):
+class SiteForecasts(OfSites):
     """The forecasts of the sites of one file, in its order. A bad site has its problems in its place."""
 
-    model: str
-    version: str = Field(description="Version of the model in the Bento model store.")
-    unit: str
-    interval_minutes: int
-    time_zone: str
-    notes: list[str] = Field(description="What was assumed in reading the file and you should know.")
-    site_count: int
-    refused_count: int = Field(description="How many of the sites have problems instead of a forecast.")
     sites: list[SiteForecast | SiteProblems]
 
 
@@ -201,24 +207,29 @@ def forecast(
     model: ServedModel, profile: LoadProfile, power: npt.NDArray[np.float64], intervals: Intervals | None = None
 ) -> Response:
     """Put a forecast `power` (horizon,) in kW into words."""
-    return json_response(_of_model(model, profile.time_zone) | _of_profile(model, profile, power, intervals, Clock()))
+    return json_response(of_model(model, profile.time_zone) | _of_profile(model, profile, power, intervals, Clock()))
 
 
 def site_forecasts(model: ServedModel, time_zone: str, notes: Sequence[str], sites: Sequence[SiteAnswer]) -> Response:
     """Put the forecasts of many sites into words."""
     clock = Clock()
-    return json_response(
-        _of_model(model, time_zone)
-        | {
-            "notes": list(notes),
-            "site_count": len(sites),
-            "refused_count": sum(one.power is None for one in sites),
-            "sites": [_of_site(model, one, clock) for one in sites],
-        }
-    )
+    return json_response(of_sites(model, time_zone, notes, [_of_site(model, one, clock) for one in sites]))
 
 
-def _of_model(model: ServedModel, time_zone: str) -> dict[str, Any]:
+def of_sites(
+    model: ServedModel, time_zone: str, notes: Sequence[str], sites: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+    """Give the members of an answer for many sites, of which each is answered or refused."""
+    return of_model(model, time_zone) | {
+        "notes": list(notes),
+        "site_count": len(sites),
+        "refused_count": sum("problems" in one for one in sites),
+        "sites": sites,
+    }
+
+
+def of_model(model: ServedModel, time_zone: str) -> dict[str, Any]:
+    """Give the members that tell which model answers, and in what."""
     return {
         "model": model.name,
         "version": model.version,
@@ -230,9 +241,24 @@ def _of_model(model: ServedModel, time_zone: str) -> dict[str, Any]:
 
 def _of_site(model: ServedModel, one: SiteAnswer, clock: "Clock") -> dict[str, Any]:
     if one.power is None or one.site.profile is None:
-        listed = [asdict(problem) for problem in one.site.problems[:SHOWN]]
-        return {"site": one.site.name, "problems": listed, "problem_count": one.site.problem_count}
+        return of_refused(one.site)
     return {"site": one.site.name} | _of_profile(model, one.site.profile, one.power, one.intervals, clock)
+
+
+def of_refused(site: Site) -> dict[str, Any]:
+    """Give the members of `SiteProblems`."""
+    listed = [asdict(problem) for problem in site.problems[:SHOWN]]
+    return {"site": site.name, "problems": listed, "problem_count": site.problem_count}
+
+
+def of_reading(profile: LoadProfile) -> dict[str, Any]:
+    """Give the members of `Reading`."""
+    return {
+        "notes": list(profile.notes),
+        "repairs": [asdict(repair) for repair in profile.repairs[:SHOWN]],
+        "repair_count": len(profile.repairs),
+        "accepted": [asdict(doubt) for doubt in profile.accepted],
+    }
 
 
 def _of_profile(
@@ -247,11 +273,7 @@ def _of_profile(
     answer = {
         "input": {"start": start, "end": end, "rows": len(profile.time), "used": model.card.window},
         "forecast": steps,
-        "notes": list(profile.notes),
-        "repairs": [asdict(repair) for repair in profile.repairs[:SHOWN]],
-        "repair_count": len(profile.repairs),
-        "accepted": [asdict(doubt) for doubt in profile.accepted],
-    }
+    } | of_reading(profile)
     if intervals is not None:
         for at, step in enumerate(steps):
             step["intervals"] = [

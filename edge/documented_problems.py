@@ -52,6 +52,8 @@ PROBLEMS: dict[str, tuple[Exception, ...]] = {
     "/models/{model}": (*_CLOSED, *_MODEL),
     "/predict/{model}": (*_CLOSED, *_MODEL, *_UPLOAD),
     "/forecast/{model}": (*_CLOSED, *_MODEL, *_UPLOAD, NoIntervals("office-3")),
+    "/backtest/{model}": (*_CLOSED, *_MODEL, *_UPLOAD, NoIntervals("office-3")),
+    "/anomalies/{model}": (*_CLOSED, *_MODEL, *_UPLOAD, NoIntervals("office-3")),
     "/livez": (),
     "/healthz": (),
     "/readyz": (HTTPException(503),),

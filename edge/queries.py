@@ -5,7 +5,7 @@ not become a forecast that the client did not ask for.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -15,7 +15,10 @@ from processing.reading import Rules
 
 PREDICT = ("version", "tz", "accept")
 FORECAST = (*PREDICT, "repair", "level")
+BACKTEST = (*FORECAST, "stride")
+ANOMALIES = FORECAST
 MOST_LEVELS = 5
+LONGEST_STRIDE = 96  # quarter-hours: every forecast is made at the same time of day
 _CHOICES = {"repair": repairs.CODES, "accept": plausibility.CODES}
 _LEVEL = re.compile(r"\d{1,2}(\.\d{1,3})?", re.ASCII)
 _NO_MATRIX = {"repair": "what was changed", "level": "how sure it is"}
@@ -26,7 +29,7 @@ class Query:
     """What a client asks for.
 
     `version` of the model or a label (None for `stable`), `time_zone` of stamps without an offset (None for the
-    model's), repairs and acceptances, `levels` of intervals in percent, rising.
+    model's), repairs and acceptances, `levels` of intervals in percent, rising, `stride` from one origin to the next.
     """
 
     version: str | None = None
@@ -34,6 +37,17 @@ class Query:
     repair: frozenset[str] = frozenset()
     accept: frozenset[str] = frozenset()
     levels: tuple[float, ...] = ()
+    stride: int = 1
+
+    def only_level(self, usual: float) -> float:
+        """Return the one level that is asked for, or the usual one.
+
+        Raises:
+            InvalidQuery: there are several.
+        """
+        if len(self.levels) > 1:
+            raise InvalidQuery([("level", "several_levels", "One level is needed here, such as level=99.")])
+        return self.levels[0] if self.levels else usual
 
     def rules(self, known: tuple[float, float] | None = None) -> Rules:
         """Return the rules for reading, with the range of mean powers in kW that the model knows."""
@@ -68,6 +82,7 @@ def read_query(given: Iterable[tuple[str, str]], known: tuple[str, ...]) -> Quer
         repair=_names(values, "repair"),
         accept=_names(values, "accept"),
         levels=tuple(sorted(map(float, values["level"].split(",")))) if "level" in values else (),
+        stride=int(values.get("stride", "1")),
     )
 
 
@@ -80,12 +95,8 @@ def _unknown(name: str, known: tuple[str, ...]) -> str:
 def _faults(name: str, value: str) -> list[tuple[str, str, str]]:
     if name == "version":
         return []  # the catalogue knows which there are
-    if name == "tz":
-        if _is_zone(value):
-            return []
-        return [(name, "unknown_zone", f"{value[:60]!r} is no IANA time zone such as Europe/Berlin or UTC.")]
-    if name == "level":
-        return [(name, code, message) for code, message in _level_faults(value.split(","))]
+    if check := {"tz": _zone_faults, "level": _level_faults, "stride": _stride_faults}.get(name):
+        return [(name, code, message) for code, message in check(value)]
     choices = _CHOICES[name]
     return [
         (name, f"unknown_{name}", f"{part[:60]!r} is none of {', '.join(choices)}.")
@@ -94,8 +105,21 @@ def _faults(name: str, value: str) -> list[tuple[str, str, str]]:
     ]
 
 
-def _level_faults(parts: Sequence[str]) -> list[tuple[str, str]]:
+def _zone_faults(value: str) -> list[tuple[str, str]]:
+    if _is_zone(value):
+        return []
+    return [("unknown_zone", f"{value[:60]!r} is no IANA time zone such as Europe/Berlin or UTC.")]
+
+
+def _stride_faults(value: str) -> list[tuple[str, str]]:
+    if re.fullmatch("[1-9][0-9]?", value) and int(value) <= LONGEST_STRIDE:
+        return []
+    return [("bad_stride", f"{value[:60]!r} is no whole number from 1 to {LONGEST_STRIDE}.")]
+
+
+def _level_faults(value: str) -> list[tuple[str, str]]:
     """Return code and message of each reason why levels cannot be used."""
+    parts = value.split(",")
     good = "Give levels in percent from 1 to 99, separated by commas, as in level=80,95."
     if bad := [part for part in parts if not (_LEVEL.fullmatch(part) and 1 <= float(part) <= 99)]:  # noqa: PLR2004
         return [("bad_level", f"{part[:60]!r} is no level. {good}") for part in bad[:MOST_LEVELS]]

@@ -29,17 +29,17 @@ def naive(power: NDArray[np.float64], origins: NDArray[np.int64], horizon: int) 
     Args:
         power: (n,) float64, kW, one value a quarter-hour.
         origins: (m,) rows, each at least 672.
-        horizon: how many steps, at most a day.
+        horizon: how many steps, at most a week.
 
     Returns:
-        Name → (m, horizon) float64, kW: the last value, the same time yesterday, the same time last week, and
-        the last value plus the change since the same time last week.
+        Name → (m, horizon) float64, kW: the last value, the same time on the last day that was known, the same time
+        last week, and the last value plus the change since the same time last week.
     """
     last = power[origins][:, None]
     last_week = actual(power, origins - WEEK, horizon)
     return {
         "last_value": np.repeat(last, horizon, axis=1),
-        "yesterday": actual(power, origins - DAY, horizon),
+        "yesterday": power[origins[:, None] - DAY + 1 + np.arange(horizon) % DAY],
         "last_week": last_week,
         "last_week_change": last + last_week - power[origins - WEEK][:, None],
     }

@@ -70,12 +70,16 @@ def read_load_profile(body: bytes, *, time_zone: str, at_least: int = WEEK, rule
 
 
 class Reader:
-    """Makes load profiles of tables, one after the other; sites with the same stamps share their times."""
+    """Makes load profiles of tables, one after the other; sites with the same stamps share their times.
 
-    def __init__(self, time_zone: str, at_least: int, rules: Rules) -> None:
+    `too_short` is said besides to who sends fewer than `at_least` rows: what more of them are good for.
+    """
+
+    def __init__(self, time_zone: str, at_least: int, rules: Rules, too_short: str = "") -> None:
         self.time_zone = time_zone
         self.at_least = at_least
         self.rules = rules
+        self.too_short = too_short
         self._last: tuple[Written, Stamps] | None = None
 
     def read(self, table: Table) -> LoadProfile:
@@ -110,7 +114,7 @@ class Reader:
         )
         if len(series.time) < self.at_least and not (series.step != STEP and problems):
             message = f"The file has {len(series.time)} rows; at least {self.at_least} quarter-hours are needed."
-            problems.add(Problem(None, None, "too_short", message))
+            problems.add(Problem(None, None, "too_short", f"{message} {self.too_short}".strip()))
         accepted: list[Problem] = []
         if not problems and len(series.power) >= WEEK:
             window = slice(-max(self.at_least, WEEK), None)

@@ -40,3 +40,10 @@ def shop() -> bytes:
 def week() -> bytes:
     """Give the shipped sample week as CSV."""
     return (PROJECT / "samples" / "week.csv").read_bytes()
+
+
+@pytest.fixture(scope="session")
+def fortnight(shop: bytes) -> bytes:
+    """Give the last two weeks of the sample year as CSV: long enough for a backtest."""
+    header, *rows = shop.splitlines()
+    return b"\n".join([header, *rows[-2 * 672 :]])

@@ -3,7 +3,7 @@
 import pytest
 
 from edge.errors import InvalidQuery
-from edge.queries import FORECAST, PREDICT, Query, prefers_csv, read_query
+from edge.queries import ANOMALIES, BACKTEST, FORECAST, PREDICT, Query, prefers_csv, read_query
 
 GOOD = [
     ([], Query()),
@@ -88,3 +88,41 @@ def test_predict_points_to_forecast(name: str, value: str) -> None:
 def test_csv_is_for_who_prefers_it(accept: str | None, csv: bool) -> None:
     """JSON is the answer unless CSV is wanted more."""
     assert prefers_csv(accept) is csv
+
+
+@pytest.mark.parametrize("value, stride", [(None, 1), ("1", 1), ("4", 4), ("96", 96)])
+def test_a_stride_may_be_asked(value: str | None, stride: int) -> None:
+    """A whole number of quarter-hours, at most a day; each of them by default."""
+    assert read_query([] if value is None else [("stride", value)], BACKTEST).stride == stride
+
+
+@pytest.mark.parametrize("value", ["", "0", "97", "100", "-1", "+1", "01", "1.0", "1e1", " 1", "1\n", "²", "٣"])
+def test_no_other_stride_may(value: str) -> None:
+    """What is no such number is refused, not rounded."""
+    with pytest.raises(InvalidQuery) as refused:
+        read_query([("stride", value)], BACKTEST)
+    assert [(name, code) for name, code, _ in refused.value.problems] == [("stride", "bad_stride")]
+
+
+@pytest.mark.parametrize("known", [FORECAST, ANOMALIES])
+def test_only_a_backtest_strides(known: tuple[str, ...]) -> None:
+    """A forecast has one origin, and anomalies need every one."""
+    with pytest.raises(InvalidQuery):
+        read_query([("stride", "1")], known)
+
+
+@pytest.mark.parametrize("given, level", [([], 99.0), ([("level", "95")], 95.0), ([("level", "99.9")], None)])
+def test_anomalies_have_one_level(given: list[tuple[str, str]], level: float | None) -> None:
+    """The one that is asked for, or the usual one."""
+    if level is None:
+        with pytest.raises(InvalidQuery):
+            read_query(given, ANOMALIES)
+    else:
+        assert read_query(given, ANOMALIES).only_level(99.0) == level
+
+
+def test_several_levels_are_not_one() -> None:
+    """Where one is needed, several are refused by the parameter's name."""
+    with pytest.raises(InvalidQuery) as refused:
+        read_query([("level", "80,95")], ANOMALIES).only_level(99.0)
+    assert [(name, code) for name, code, _ in refused.value.problems] == [("level", "several_levels")]

@@ -16,6 +16,7 @@ ROOTS = {
     "config.py",
     "first_start.py",
     "forecasting.py",
+    "hindsight.py",
     "import_models.py",
     "replay.py",
     "rolling.py",
@@ -23,7 +24,7 @@ ROOTS = {
     "worker.py",
 }
 PACKAGES = ("auth", "edge", "models", "processing")
-TRAINING = {f"models/{name}.py" for name in ("train", "fitting", "networks", "naive", "retrain", "reports", "trial")}
+TRAINING = {f"models/{name}.py" for name in ("train", "fitting", "networks", "retrain", "reports", "trial")}
 
 
 @pytest.fixture(scope="module")

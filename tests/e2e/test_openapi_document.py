@@ -51,7 +51,15 @@ def test_exactly_the_closed_routes_ask_for_the_bearer(
     assert "security" not in document
 
 
-@pytest.mark.parametrize("route", ["predict", "forecast"])
+PARAMETERS = {
+    "predict": ["version", "tz", "accept"],
+    "forecast": ["version", "tz", "accept", "repair", "level"],
+    "backtest": ["version", "tz", "accept", "repair", "level", "stride"],
+    "anomalies": ["version", "tz", "accept", "repair", "level"],
+}
+
+
+@pytest.mark.parametrize("route", PARAMETERS)
 def test_an_upload_is_described(operations: dict[tuple[str, str], Any], route: str) -> None:
     """A form with one file named `file`, or a CSV; the model in the path, with the names there are."""
     operation = operations["POST", f"/{route}/{{model}}"]
@@ -63,8 +71,8 @@ def test_an_upload_is_described(operations: dict[tuple[str, str], Any], route: s
     parameter, *query = operation["parameters"]
     assert (parameter["name"], parameter["in"], parameter["required"]) == ("model", "path", True)
     assert set(parameter["schema"]["enum"]) == {"cnn", "gru", NAME}
-    names = {"predict": ["version", "tz", "accept"], "forecast": ["version", "tz", "accept", "repair", "level"]}[route]
-    assert [(one["name"], one["in"], one["required"]) for one in query] == [(name, "query", False) for name in names]
+    told = [(one["name"], one["in"], one["required"]) for one in query]
+    assert told == [(name, "query", False) for name in PARAMETERS[route]]
 
 
 def test_every_error_is_a_problem(operations: dict[tuple[str, str], Any]) -> None:
@@ -105,6 +113,8 @@ def examples_of(operation: dict[str, Any]) -> list[dict[str, Any]]:
         (("GET", "/models/{model}"), CLOSED | MODEL),
         (("POST", "/predict/{model}"), CLOSED | MODEL | UPLOAD),
         (("POST", "/forecast/{model}"), CLOSED | MODEL | UPLOAD),
+        (("POST", "/backtest/{model}"), CLOSED | MODEL | UPLOAD),
+        (("POST", "/anomalies/{model}"), CLOSED | MODEL | UPLOAD),
         (("GET", "/livez"), set()),
         (("GET", "/healthz"), set()),
         (("GET", "/readyz"), {"service-unavailable"}),
@@ -138,6 +148,14 @@ CSV = {"Content-Type": "text/csv"}
 LOG_IN = {"username": "ada", "password": PASSWORD}
 
 
+@pytest.fixture(scope="module")
+def files(week: bytes, fortnight: bytes) -> dict[str, bytes]:
+    """Give the files that the requests below name."""
+    header, *rows = fortnight.decode().splitlines()
+    sites = [f"site,{header}", *(f"north,{row}" for row in rows), *(f"south,{row}" for row in rows[:680])]
+    return {"week": week, "fortnight": fortnight, "sites": "\n".join(sites).encode()}
+
+
 @pytest.mark.parametrize(
     "key, path, status, sent",
     [
@@ -163,6 +181,13 @@ LOG_IN = {"username": "ada", "password": PASSWORD}
         (("POST", "/forecast/{model}"), "/forecast/cnn", 200, {"files": "week"}),
         (("POST", "/forecast/{model}"), f"/forecast/{NAME}", 200, {"files": "week"}),
         (("POST", "/forecast/{model}"), "/forecast/cnn", 422, {"files": {"file": b"\xff"}}),
+        (("POST", "/backtest/{model}"), "/backtest/gru", 200, {"files": "fortnight"}),
+        (("POST", "/backtest/{model}"), f"/backtest/{NAME}", 200, {"files": "fortnight"}),
+        (("POST", "/backtest/{model}"), "/backtest/gru", 200, {"files": "sites"}),
+        (("POST", "/backtest/{model}"), "/backtest/gru", 422, {"files": "week"}),
+        (("POST", "/anomalies/{model}"), "/anomalies/gru", 200, {"files": "fortnight"}),
+        (("POST", "/anomalies/{model}"), "/anomalies/gru", 200, {"files": "sites"}),
+        (("POST", "/anomalies/{model}"), f"/anomalies/{NAME}", 422, {"files": "fortnight"}),
         (("GET", "/livez"), "/livez", 200, {}),
         (("GET", "/readyz"), "/readyz", 200, {}),
         (("GET", "/healthz"), "/healthz", 200, {}),
@@ -171,7 +196,7 @@ LOG_IN = {"username": "ada", "password": PASSWORD}
 def test_a_real_answer_is_as_documented(
     *,
     ada: httpx.Client,
-    week: bytes,
+    files: dict[str, bytes],
     document: dict[str, Any],
     operations: dict[tuple[str, str], Any],
     key: tuple[str, str],
@@ -180,7 +205,8 @@ def test_a_real_answer_is_as_documented(
     sent: dict[str, Any],
 ) -> None:
     """Its status, its content type and its body stand in the document."""
-    given = {**sent, "files": {"file": week}} if sent.get("files") == "week" else sent
+    name = sent.get("files")
+    given = {**sent, "files": {"file": files[name]}} if isinstance(name, str) else sent
     answer = ada.request(key[0], path, **given)
     assert answer.status_code == status
     documented = operations[key]["responses"][str(status)].get("content")

@@ -53,6 +53,17 @@ def test_the_first_forecast_from_python(folder: Path, place: Place) -> None:
     assert all(re.fullmatch(r"2017-01-01T0\d:\d\d:00\+01:00 \d+\.\d kW", line) for line in lines)
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed on this machine")
+def test_the_backtest_with_curl(folder: Path, place: Place) -> None:
+    """With the token of the lines before, the year of the shop gets a verdict in the words that stand there."""
+    (log_in,), (block,) = blocks("bash"), blocks("sh")
+    answer = json.loads(run_block(["bash", "-euc"], f"{log_in.rstrip()} >/dev/null\n{block}", folder, place))
+    assert answer["origins"]["stride"] == 4
+    (quoted,) = re.findall(r"^> gru was off by (?:.*\n> )*.*", README, re.MULTILINE)
+    shown, said = (re.sub(r"[\d.]+", "#", text) for text in (quoted.replace("\n> ", " "), answer["verdict"]))
+    assert shown.removeprefix("> ") == said
+
+
 def test_the_problem_document(ada: httpx.Client, shop: bytes) -> None:
     """The example of a refusal is what a file with these two faults gets."""
     header, *rows = shop.decode().splitlines()
@@ -60,7 +71,8 @@ def test_the_problem_document(ada: httpx.Client, shop: bytes) -> None:
     rows[2] = rows[2].split(",")[0] + ",abc"
     del rows[7]
     answer = ada.post("/forecast/gru", files={"file": ("load.csv", "\n".join([header, *rows]))})
-    assert [answer.json()] == [json.loads(block) for block in blocks("json")]
+    (shown,) = [document for block in blocks("json") if "problems" in (document := json.loads(block))]
+    assert answer.json() == shown
 
 
 def test_users_by_command(place: Place, server: Running) -> None:

@@ -32,6 +32,7 @@ class Route:
 
 
 CSV = {"files": {"file": "week"}}  # the name stands for the sample week
+LONGER_CSV = {"files": {"file": "fortnight"}}
 LOG_IN = {"data": {"username": "ada", "password": PASSWORD}}
 ROUTES = [
     Route("GET", "/livez", "/livez", is_open=True),
@@ -52,6 +53,8 @@ ROUTES = [
     Route("POST", "/predict/{model}", "/predict/gru", sent=CSV),
     Route("POST", "/predict/{model}", "/predict/cnn", sent=CSV),
     Route("POST", "/forecast/{model}", "/forecast/gru", sent=CSV),
+    Route("POST", "/backtest/{model}", "/backtest/gru", sent=LONGER_CSV),
+    Route("POST", "/anomalies/{model}", "/anomalies/gru", sent=LONGER_CSV),
 ]
 
 NO_TOKEN, BAD_TOKEN = "Not authenticated", "Could not validate credentials"
@@ -105,11 +108,17 @@ def _of_a_new_user(place: Place, name: str, then: str) -> str:
     return token
 
 
-def ask(client: httpx.Client, route: Route, week: bytes, authorization: str | None) -> httpx.Response:
+@pytest.fixture(scope="module")
+def files(week: bytes, fortnight: bytes) -> dict[str, bytes]:
+    """Give the files by the names that stand for them in the table above."""
+    return {"week": week, "fortnight": fortnight}
+
+
+def ask(client: httpx.Client, route: Route, files: dict[str, bytes], authorization: str | None) -> httpx.Response:
     """Send a route's good request with this header."""
     sent: dict[str, Any] = {**route.sent}
     if "files" in sent:
-        sent["files"] = {"file": week}
+        sent["files"] = {"file": files[sent["files"]["file"]]}
     headers = {} if authorization is None else {"Authorization": authorization}
     return client.request(route.method, route.asked, headers=headers, **sent)
 
@@ -117,10 +126,10 @@ def ask(client: httpx.Client, route: Route, week: bytes, authorization: str | No
 @pytest.mark.parametrize("kind", REFUSALS)
 @pytest.mark.parametrize("route", [route for route in ROUTES if not route.is_open], ids=str)
 def test_a_closed_route_refuses(
-    anyone: httpx.Client, week: bytes, authorization: dict[str, str | None], route: Route, kind: str
+    anyone: httpx.Client, files: dict[str, bytes], authorization: dict[str, str | None], route: Route, kind: str
 ) -> None:
     """Without a good token: 401, a problem document in the known words, and the challenge that RFC 6750 asks for."""
-    answer = ask(anyone, route, week, authorization[kind])
+    answer = ask(anyone, route, files, authorization[kind])
     assert (answer.status_code, answer.json()["detail"]) == (401, REFUSALS[kind])
     assert answer.headers["content-type"] == "application/problem+json"
     challenge = "Bearer" if REFUSALS[kind] == NO_TOKEN else 'Bearer error="invalid_token"'
@@ -129,19 +138,19 @@ def test_a_closed_route_refuses(
 
 @pytest.mark.parametrize("route", ROUTES, ids=str)
 def test_a_good_token_opens_every_route(
-    anyone: httpx.Client, week: bytes, authorization: dict[str, str | None], route: Route
+    anyone: httpx.Client, files: dict[str, bytes], authorization: dict[str, str | None], route: Route
 ) -> None:
     """With it, the good request gets its answer."""
-    assert ask(anyone, route, week, authorization["good"]).status_code == 200
+    assert ask(anyone, route, files, authorization["good"]).status_code == 200
 
 
 @pytest.mark.parametrize("kind", ["no token", "Basic", "garbage", "expired", "of a disabled user"])
 @pytest.mark.parametrize("route", [route for route in ROUTES if route.is_open], ids=str)
 def test_an_open_route_asks_for_nothing(
-    anyone: httpx.Client, week: bytes, authorization: dict[str, str | None], route: Route, kind: str
+    anyone: httpx.Client, files: dict[str, bytes], authorization: dict[str, str | None], route: Route, kind: str
 ) -> None:
     """Whatever is sent as a credential, an open route answers."""
-    assert ask(anyone, route, week, authorization[kind]).status_code == 200
+    assert ask(anyone, route, files, authorization[kind]).status_code == 200
 
 
 def test_a_disabled_user_gets_no_token(authorization: object, anyone: httpx.Client) -> None:
