@@ -16,7 +16,6 @@ from typing import Any, cast
 import bentoml
 
 from auth.middleware import AuthMiddleware
-from bulk import site_forecasts
 from config import stopping_the_start
 from edge import anomaly_answers, answers, backtest_answers, csv_answers, pages
 from edge.answers import SiteAnswer
@@ -24,13 +23,14 @@ from edge.problems import ProblemMiddleware, answering
 from edge.queries import ANOMALIES, BACKTEST, FORECAST, PREDICT, prefers_csv, read_query
 from edge.uploads import UploadMiddleware
 from first_start import announce, prepare
-from forecasting import power
-from hindsight import LEVEL, backtests, reader, surprises, usual_levels
+from forecasting.bulk import site_forecasts
+from forecasting.hindsight import LEVEL, backtests, reader_of_past, surprises, usual_levels
+from forecasting.power import power
+from forecasting.rolling import intervals, prior
 from models.watching import Watch
 from processing.reading import Reader
 from processing.sites import Site, Sites, read_sites
 from processing.table import read_table
-from rolling import intervals, prior
 from worker import PROBES, app, authenticate, catalogue, settings
 
 logger = logging.getLogger("bentoml.lastgang")  # BentoML configures the loggers below its own name
@@ -93,7 +93,7 @@ class Lastgang:
         query = read_query(ctx.request.query_params.multi_items(), PREDICT)
         model = catalogue().get(ctx.request.path_params["model"], query.version)
         zone = query.time_zone or model.card.time_zone
-        reader = Reader(zone, model.card.window, query.rules())
+        reader = Reader(zone, model.card.window, query.rules(model.card.known_mean_kw))
         profile = reader.read(read_table(ctx.request.state.upload))
         return answers.json_response(power(model, [profile]).tolist())
 
@@ -107,7 +107,9 @@ class Lastgang:
         if query.levels:
             prior(model)  # a model without intervals is told before a large file is read
         zone = query.time_zone or model.card.time_zone
-        read = read_sites(ctx.request.state.upload, Reader(zone, model.card.window, query.rules()))
+        read = read_sites(
+            ctx.request.state.upload, Reader(zone, model.card.window, query.rules(model.card.known_mean_kw))
+        )
         if isinstance(read, Sites):
             forecasts = site_forecasts(model, read.sites, query.levels)
             if as_csv:
@@ -128,7 +130,8 @@ class Lastgang:
         model = catalogue().get(ctx.request.path_params["model"], query.version)
         zone = query.time_zone or model.card.time_zone
         levels = query.levels or usual_levels(model.card)
-        read = read_sites(ctx.request.state.upload, reader(model, zone, query.rules(), levels))
+        reader = reader_of_past(model, zone, query.rules(model.card.known_mean_kw), levels)
+        read = read_sites(ctx.request.state.upload, reader)
         results = backtests(model, read, levels, query.stride)
         if as_csv:
             return backtest_answers.table(model, read, results, levels)
@@ -143,7 +146,8 @@ class Lastgang:
         model = catalogue().get(ctx.request.path_params["model"], query.version)
         zone = query.time_zone or model.card.time_zone
         level = query.only_level(LEVEL)
-        read = read_sites(ctx.request.state.upload, reader(model, zone, query.rules(), [level]))
+        reader = reader_of_past(model, zone, query.rules(model.card.known_mean_kw), [level])
+        read = read_sites(ctx.request.state.upload, reader)
         results = surprises(model, read, level)
         if as_csv:
             return anomaly_answers.table(read, results, level)

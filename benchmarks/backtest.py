@@ -55,8 +55,8 @@ def over_tls(csv: bytes, turns: int) -> dict[str, list[float]]:
 def model_alone(csv: bytes, turns: int) -> dict[str, list[float]]:
     """Time the forecasts from the origins of a backtest, in this process: model → seconds."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from forecasting.rolling import rolled  # noqa: PLC0415
     from processing.reading import read_load_profile  # noqa: PLC0415  # TensorFlow only after the service has ended
-    from rolling import rolled  # noqa: PLC0415
 
     profile = read_load_profile(csv, time_zone="Europe/Berlin")
     return {name: seconds(partial(rolled, _model(name), profile, ()), turns) for name in MODELS}

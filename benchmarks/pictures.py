@@ -13,13 +13,13 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.dates import DateFormatter
 
+from forecasting.rolling import Rolled, rolled
 from models.card import CARD, read_card
 from models.catalogue import ServedModel
 from models.runner import Runner
 from models.train import SHIPPED, SHOP, read_training
 from processing.reading import LoadProfile
 from processing.stamps import on_the_clock
-from rolling import Rolled, rolled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -24,7 +24,8 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.boosting import lightgbm
-from forecasting import power
+from forecasting.power import power
+from forecasting.rolling import intervals, rolled
 from models.card import CARD, read_card
 from models.catalogue import ServedModel
 from models.naive import WEEK, actual, naive
@@ -33,7 +34,6 @@ from models.runner import Runner
 from models.train import FLEET, Training, inputs, read_training, train
 from models.trial import forecast
 from processing.reading import LoadProfile
-from rolling import intervals, rolled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

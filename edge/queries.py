@@ -5,7 +5,7 @@ not become a forecast that the client did not ask for.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -49,7 +49,7 @@ class Query:
             raise InvalidQuery([("level", "several_levels", "One level is needed here, such as level=99.")])
         return self.levels[0] if self.levels else usual
 
-    def rules(self, known: tuple[float, float] | None = None) -> Rules:
+    def rules(self, known: Sequence[float] | None = None) -> Rules:
         """Return the rules for reading, with the range of mean powers in kW that the model knows."""
         return Rules(self.repair, self.accept, known)
 

@@ -29,6 +29,7 @@ from models.fields import (
     PerHour,
     PerSize,
     PerStep,
+    Range,
     RelativePath,
     Steps,
     Text,
@@ -128,7 +129,11 @@ class Libraries(_Part):
 
 
 class ModelCard(_Part):
-    """A card whose every member is present, finite and free of contradiction."""
+    """A card whose every member is present, finite and free of contradiction.
+
+    `known_mean_kw` is the range of a week's mean power for which the model was made; a week outside it is doubted
+    (`scale`). A model without a scale of its own, such as the shipped ones, states none.
+    """
 
     format: Literal[1]
     name: Name
@@ -139,6 +144,7 @@ class ModelCard(_Part):
     columns: Annotated[list[Column], Field(min_length=1)]
     target: Target
     time_zone: TimeZone
+    known_mean_kw: Range | None = None
     files: Annotated[dict[RelativePath, Digest], Field(min_length=1)]
     training_data: TrainingData | None = None
     scores: Scores | None = None
@@ -168,6 +174,8 @@ class ModelCard(_Part):
 
     @model_validator(mode="after")
     def _steps_agree(self) -> Self:
+        if (known := self.known_mean_kw) is not None and known[0] >= known[1]:
+            raise ValueError(f"known_mean_kw: write the lower number first, not {known[0]:g}, {known[1]:g}")
         mae = {} if self.scores is None else self.scores.mae_kw
         lists = {f"scores.mae_kw.{name}": steps for name, steps in mae.items()}
         if (given := self.residual_quantiles) is not None:

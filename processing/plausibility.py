@@ -14,7 +14,7 @@ of all, then the next ones; `tests/test_plausibility.py` counts them again):
 | negative rows in a week | 227 (hv_mixed2, feeds back) | 53 (hv_mixed3), 0 | more than half of the window |
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,7 +40,7 @@ class PowerCheck:
     power: npt.NDArray[np.float64]
     rows: Positions
     column: str
-    known: tuple[float, float] | None = None
+    known: Sequence[float] | None = None
 
     def problems(self) -> list[Problem]:
         """List what no site is likely to have drawn."""

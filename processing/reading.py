@@ -4,6 +4,7 @@ Nothing is guessed and nothing is dropped: what does not fit is refused, with ev
 column, code and message. What the user asks for (`Rules.repair`) is mended, and the profile says what was.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -31,7 +32,7 @@ class Rules:
 
     repair: frozenset[str] = frozenset()
     accept: frozenset[str] = frozenset()
-    known: tuple[float, float] | None = None
+    known: Sequence[float] | None = None
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from quick_model import PLAIN, profile, served
 
-import bulk
 from edge.errors import NoIntervals
+from forecasting import bulk
 from processing.errors import Problem
 from processing.sites import Site
 

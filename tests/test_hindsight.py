@@ -12,7 +12,7 @@ from toy import MEAN, QUIET, STD, card_of, model_folder
 
 from edge.errors import InvalidQuery, NoIntervals
 from edge.judgements import Judgement
-from hindsight import LEVEL, LEVELS, MOST, backtests, reader, surprises, usual_levels
+from forecasting.hindsight import LEVEL, LEVELS, MOST, backtests, reader_of_past, surprises, usual_levels
 from models.anomalies import Anomalies
 from models.catalogue import ServedModel
 from models.runner import Runner
@@ -206,13 +206,13 @@ def test_a_card_without_residuals_has_no_usual_levels(tmp_path: Path) -> None:
     assert usual_levels(model.card) == ()
     assert backtest_of(model, profile_of(a_site())).coverage == ()
     with pytest.raises(NoIntervals):
-        reader(model, "UTC", Rules(), [LEVEL])
+        reader_of_past(model, "UTC", Rules(), [LEVEL])
 
 
 def test_a_short_site_reads_what_more_rows_would_give(toy: ServedModel, week: bytes) -> None:
     """`too_short` names the rows that one forecast needs and what each further day adds."""
     with pytest.raises(InvalidLoadProfile) as refused:
-        read_sites(week, reader(toy, "Europe/Berlin", Rules(), LEVELS))
+        read_sites(week, reader_of_past(toy, "Europe/Berlin", Rules(), LEVELS))
     (problem,) = refused.value.problems
     assert problem.message.startswith("The file has 672 rows; at least 681 quarter-hours are needed. A forecast")
 

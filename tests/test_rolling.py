@@ -10,14 +10,14 @@ import pytest
 from quick_model import PLAIN, LastValue, profile, served
 from toy import QUIET, card_of, model_folder
 
-import replay
 from edge.errors import NoIntervals
-from forecasting import power
+from forecasting import replay
+from forecasting.power import power
+from forecasting.replay import History
+from forecasting.rolling import hours_after, intervals, rehearsal, rolled
 from models.catalogue import ServedModel
 from models.intervals import learn
 from models.runner import Runner
-from replay import History
-from rolling import hours_after, intervals, rehearsal, rolled
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -23,7 +23,7 @@ def main(folder: Path, card_to_copy: Path) -> None:
 
     card = json.loads(card_to_copy.read_text(encoding="utf-8"))
     card = {member: value for member, value in card.items() if member not in ABOUT_THE_GRU}
-    card |= {"name": NAME, "description": "The last two hours once more"}
+    card |= {"name": NAME, "description": "The last two hours once more", "known_mean_kw": [0.5, 5000.0]}
     (folder / "card.json").write_text(json.dumps(card), encoding="utf-8")
 
 

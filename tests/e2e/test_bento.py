@@ -12,19 +12,14 @@ from e2e.running import BENTOML, PASSWORD, PROJECT, Place, Running, free_port, r
 
 ROOTS = {
     "bentofile.yaml",
-    "bulk.py",
     "config.py",
     "first_start.py",
-    "forecasting.py",
-    "hindsight.py",
     "import_models.py",
-    "replay.py",
-    "rolling.py",
     "service.py",
     "worker.py",
 }
-PACKAGES = ("auth", "edge", "models", "processing")
-TRAINING = {f"models/{name}.py" for name in ("train", "fitting", "networks", "retrain", "reports", "trial")}
+PACKAGES = ("auth", "edge", "forecasting", "models", "processing")
+TRAINING = {f"models/{name}.py" for name in ("train", "fitting", "virtual", "networks", "retrain", "reports", "trial")}
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +53,7 @@ def production(bento: Path, server: Running, place: Place, tmp_path_factory: pyt
 
 
 def test_it_packs_what_serves_and_nothing_else(bento: Path) -> None:
-    """The modules of the service and of four packages; no tests, samples, scripts, training, state or weights."""
+    """The modules of the service and of five packages; no tests, samples, scripts, training, state or weights."""
     packages = {f"{package}/{file.name}" for package in PACKAGES for file in (PROJECT / package).glob("*.py")}
     packed = {file.relative_to(bento / "src").as_posix() for file in (bento / "src").rglob("*") if file.is_file()}
     assert packages > TRAINING

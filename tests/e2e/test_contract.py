@@ -203,3 +203,18 @@ def test_a_doubtful_week_is_forecast_when_it_is_accepted(ada: httpx.Client, week
     answer = ada.post("/forecast/gru", params={"accept": codes}, files=closed).raise_for_status().json()
     assert [step["power"] for step in answer["forecast"]] == numbers
     assert {one["code"] for one in answer["accepted"]} == set(codes.split(","))
+
+
+def test_a_week_of_another_scale_is_doubted_by_a_model_that_has_one(ada: httpx.Client, week: bytes) -> None:
+    """Watts under a header in kW: refused by the model whose card states its range, forecast by the shipped ones."""
+    header, *lines = week.decode().splitlines()
+    watts = "\n".join([header, *(f"{line.split(',')[0]},{1000 * float(line.split(',')[1]):g}" for line in lines)])
+    files = {"file": watts.encode()}
+    refusal = ada.post(f"/forecast/{NAME}", files=files)
+    assert refusal.status_code == 422
+    assert [problem["code"] for problem in refusal.json()["problems"]] == ["scale"]
+    accepted = ada.post(f"/forecast/{NAME}?accept=scale", files=files).raise_for_status().json()["accepted"]
+    assert [doubt["code"] for doubt in accepted] == ["scale"]
+    (small,) = ada.post("/predict/gru", files={"file": week}).raise_for_status().json()
+    (large,) = ada.post("/predict/gru", files=files).raise_for_status().json()
+    assert large == pytest.approx([1000 * kw for kw in small], rel=1e-3)

@@ -10,10 +10,11 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from bulk import without_forecast
 from edge.errors import InvalidQuery
 from edge.judgements import Judgement
 from edge.queries import LONGEST_STRIDE
+from forecasting.bulk import without_forecast
+from forecasting.rolling import Rolled, prior, rolled
 from models.anomalies import Anomalies, anomalies
 from models.card import ModelCard
 from models.catalogue import ServedModel
@@ -23,7 +24,6 @@ from models.scoring import Backtest, backtest
 from processing.errors import InvalidLoadProfile, Problem
 from processing.reading import WEEK, LoadProfile, Reader, Rules
 from processing.sites import Site, Sites
-from rolling import Rolled, prior, rolled
 
 LEVELS = (80.0, 95.0)  # percent, of the intervals of a backtest where none are asked for
 LEVEL = 99.0  # percent, of the intervals that an anomaly leaves
@@ -33,7 +33,7 @@ _MORE = "A forecast is judged by the week before it and the two hours after it; 
 T = TypeVar("T")
 
 
-def reader(model: ServedModel, time_zone: str, rules: Rules, levels: Sequence[float]) -> Reader:
+def reader_of_past(model: ServedModel, time_zone: str, rules: Rules, levels: Sequence[float]) -> Reader:
     """Return what reads profiles that are long enough for one forecast and all that is measured of it.
 
     Raises:

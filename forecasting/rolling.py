@@ -14,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.errors import NoIntervals
+from forecasting.replay import History, replay
 from models.calibration import PAST, REHEARSED, Intervals, around, factors, log_own, log_rehearsed, needed
 from models.catalogue import ServedModel
 from models.intervals import HOURS, Prior
 from processing.grid import STEP
 from processing.reading import WEEK, LoadProfile
-from replay import History, replay
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 from edge.answers import SiteAnswer
-from forecasting import power
+from forecasting.power import power
+from forecasting.rolling import intervals
 from models.catalogue import ServedModel
 from models.errors import NonFiniteForecast
 from processing.errors import Problem
 from processing.sites import Site
-from rolling import intervals
 
 AT_ONCE = 512  # sites of one request that a model gets at a time; 10 MB of input
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from forecasting import preparation
+from forecasting.power import preparation
 from models.card import ModelCard
 from models.catalogue import ServedModel
 from models.errors import NonFiniteForecast
