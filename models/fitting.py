@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PEAK_RATE = 0.004
+LONG = 2000  # steps
 DAY = 96
 OFTEN, SELDOM = 6, 3  # the last epochs are all validated, of those before every third
 SPARSE = 29  # prime to the hour, the day and the week, so that every phase is validated
@@ -191,5 +192,6 @@ def _compile(model: Any, steps: int) -> None:
     rate = keras.optimizers.schedules.CosineDecay(
         0.0, max(1, steps - warm), alpha=0.02, warmup_target=PEAK_RATE, warmup_steps=warm
     )
-    # XLA saves a fifth of the time of the GRU and nothing of the CNN-LSTM's.
-    model.compile(keras.optimizers.Adam(rate, global_clipnorm=1.0), loss="mae", jit_compile=model.name == "gru")
+    # XLA saves a fifth of a step of the GRU and nothing of the CNN-LSTM's, and compiles for as long as 700 steps take.
+    xla = model.name == "gru" and steps > LONG
+    model.compile(keras.optimizers.Adam(rate, global_clipnorm=1.0), loss="mae", jit_compile=xla)
