@@ -86,7 +86,9 @@ def _skill(figure: Any, results: Any) -> None:
         ratios = np.array([_ratio(one, name) for one in _of(results, name)])
         label = f"{name}, trained on the site" if name == "LightGBM" else f"{name}, never saw the site"
         by_step.plot(minutes, np.median(ratios, axis=0), color=colour, marker=".", label=label)
-    by_step.set(xlabel="minutes ahead", ylabel="error / error of the best naive forecast", ylim=(0, 1.05))
+    by_step.set(
+        xlabel="minutes ahead", ylabel="error / error of the best naive forecast", ylim=(0, 1.05), xticks=minutes[1::2]
+    )
     by_step.set_title("by step, median of the sites", fontsize="medium")
     by_step.legend(fontsize="small", loc="lower right")
     names = [one["site"] for one in sorted(_of(results, "gru"), key=lambda one: _mean(one, "gru"))]
