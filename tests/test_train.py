@@ -114,7 +114,7 @@ def test_many_sites_are_trained_on_together(tmp_path: Path, shop: bytes, capsys:
     assert card.training_data is not None
     assert card.scores is not None
     assert card.scores.sites is not None
-    assert (card.training_data.rows, card.scores.windows, set(card.scores.sites)) == (3000, 2 * 217, {"a", "b"})
+    assert (card.training_data.rows, card.scores.windows, set(card.scores.sites)) == (3000, 2 * 218, {"a", "b"})
     one, other = card.scores.sites["a"], card.scores.sites["b"]
     assert other.mae_kw == pytest.approx(2 * one.mae_kw, rel=1e-3)  # the network has no scale
     assert other.best_naive_kw == pytest.approx(2 * one.best_naive_kw, rel=1e-3)
