@@ -91,6 +91,9 @@ class Settings(BaseModel):
     body_seconds: Annotated[
         float, Field(gt=0, le=3_600, description="Seconds within which a request's body must have arrived.")
     ] = 20.0
+    server_timing: Annotated[
+        bool, Field(description="Whether each answer says where its time went, in the header Server-Timing.")
+    ] = False
     open_docs: Annotated[
         bool | None,
         Field(description="Whether `/` and `/docs.json` need no token; if unset, only in development."),

@@ -19,8 +19,10 @@ from auth.middleware import AuthMiddleware
 from config import stopping_the_start
 from edge import anomaly_answers, answers, backtest_answers, csv_answers, pages
 from edge.answers import SiteAnswer
+from edge.asking import understand
 from edge.problems import ProblemMiddleware, answering
-from edge.queries import ANOMALIES, BACKTEST, FORECAST, PREDICT, prefers_csv, read_query
+from edge.queries import ANOMALIES, BACKTEST, FORECAST, PREDICT
+from edge.timing import TimingMiddleware, stage
 from edge.uploads import UploadMiddleware
 from first_start import announce, prepare
 from forecasting.bulk import site_forecasts
@@ -28,7 +30,6 @@ from forecasting.hindsight import LEVEL, backtests, reader_of_past, surprises, u
 from forecasting.power import power
 from forecasting.rolling import intervals, prior
 from models.watching import Watch
-from processing.reading import Reader
 from processing.sites import Site, Sites, read_sites
 from processing.table import read_table
 from worker import PROBES, app, authenticate, catalogue, settings
@@ -41,6 +42,7 @@ if settings.docs_are_open:
 UPLOADS = {"/predict/": settings.max_body_bytes}
 UPLOADS |= dict.fromkeys(("/forecast/", "/backtest/", "/anomalies/"), settings.max_bulk_bytes)
 MIDDLEWARES: tuple[tuple[Any, dict[str, Any]], ...] = (  # the outermost first
+    *(((TimingMiddleware, {}),) if settings.server_timing else ()),
     (ProblemMiddleware, {"seconds": settings.request_seconds}),
     (AuthMiddleware, {"authenticate": authenticate, "open_routes": OPEN_ROUTES}),
     (UploadMiddleware, {"limits": UPLOADS, "seconds": settings.body_seconds}),
@@ -90,68 +92,63 @@ class Lastgang:
     @answering
     def predict(self, ctx: bentoml.Context) -> Any:
         """Answer with the bare matrix `[[8 numbers in kW]]`, as the clients of the source thesis expect it."""
-        query = read_query(ctx.request.query_params.multi_items(), PREDICT)
-        model = catalogue().get(ctx.request.path_params["model"], query.version)
-        zone = query.time_zone or model.card.time_zone
-        reader = Reader(zone, model.card.window, query.rules(model.card.known_mean_kw))
-        profile = reader.read(read_table(ctx.request.state.upload))
-        return answers.json_response(power(model, [profile]).tolist())
+        asked = understand(ctx.request, PREDICT, catalogue())
+        with stage("read"):
+            profile = asked.reader.read(read_table(asked.upload))
+        steps = power(asked.model, [profile])
+        with stage("answer"):
+            return answers.json_response(steps.tolist())
 
     @bentoml.api(route="/forecast/{model}")
     @answering
     def forecast(self, ctx: bentoml.Context) -> Any:
         """Answer with the same numbers, their time stamps and what they were made from; for one site or many."""
-        query = read_query(ctx.request.query_params.multi_items(), FORECAST)
-        as_csv = prefers_csv(ctx.request.headers.get("accept"))
-        model = catalogue().get(ctx.request.path_params["model"], query.version)
-        if query.levels:
+        asked = understand(ctx.request, FORECAST, catalogue())
+        model, levels = asked.model, asked.query.levels
+        if levels:
             prior(model)  # a model without intervals is told before a large file is read
-        zone = query.time_zone or model.card.time_zone
-        read = read_sites(
-            ctx.request.state.upload, Reader(zone, model.card.window, query.rules(model.card.known_mean_kw))
-        )
+        with stage("read"):
+            read = read_sites(asked.upload, asked.reader)
         if isinstance(read, Sites):
-            forecasts = site_forecasts(model, read.sites, query.levels)
-            if as_csv:
-                return csv_answers.response(model, read.notes, forecasts, query.levels)
-            return answers.site_forecasts(model, zone, read.notes, forecasts)
+            forecasts = site_forecasts(model, read.sites, levels)
+            with stage("answer"):
+                if asked.as_csv:
+                    return csv_answers.response(model, read.notes, forecasts, levels)
+                return answers.site_forecasts(model, asked.time_zone, read.notes, forecasts)
         steps = power(model, [read])
-        sure = intervals(model, [read], steps, query.levels)[0] if query.levels else None
-        if as_csv:
-            return csv_answers.response(model, (), [SiteAnswer(Site("", read), steps[0], sure)], query.levels)
-        return answers.forecast(model, read, steps[0], sure)
+        sure = intervals(model, [read], steps, levels)[0] if levels else None
+        with stage("answer"):
+            if asked.as_csv:
+                return csv_answers.response(model, (), [SiteAnswer(Site("", read), steps[0], sure)], levels)
+            return answers.forecast(model, read, steps[0], sure)
 
     @bentoml.api(route="/backtest/{model}")
     @answering
     def backtest(self, ctx: bentoml.Context) -> Any:
         """Answer with how good the model would have been over the past of one site or many, beside naive forecasts."""
-        query = read_query(ctx.request.query_params.multi_items(), BACKTEST)
-        as_csv = prefers_csv(ctx.request.headers.get("accept"))
-        model = catalogue().get(ctx.request.path_params["model"], query.version)
-        zone = query.time_zone or model.card.time_zone
-        levels = query.levels or usual_levels(model.card)
-        reader = reader_of_past(model, zone, query.rules(model.card.known_mean_kw), levels)
-        read = read_sites(ctx.request.state.upload, reader)
-        results = backtests(model, read, levels, query.stride)
-        if as_csv:
-            return backtest_answers.table(model, read, results, levels)
-        return backtest_answers.response(model, zone, read, results)
+        asked = understand(ctx.request, BACKTEST, catalogue())
+        levels = asked.query.levels or usual_levels(asked.model.card)
+        with stage("read"):
+            read = read_sites(asked.upload, reader_of_past(asked.model, asked.time_zone, asked.rules, levels))
+        results = backtests(asked.model, read, levels, asked.query.stride)
+        with stage("answer"):
+            if asked.as_csv:
+                return backtest_answers.table(asked.model, read, results, levels)
+            return backtest_answers.response(asked.model, asked.time_zone, read, results)
 
     @bentoml.api(route="/anomalies/{model}")
     @answering
     def anomalies(self, ctx: bentoml.Context) -> Any:
         """Answer with the quarter-hours of one site or many that were not as forecast."""
-        query = read_query(ctx.request.query_params.multi_items(), ANOMALIES)
-        as_csv = prefers_csv(ctx.request.headers.get("accept"))
-        model = catalogue().get(ctx.request.path_params["model"], query.version)
-        zone = query.time_zone or model.card.time_zone
-        level = query.only_level(LEVEL)
-        reader = reader_of_past(model, zone, query.rules(model.card.known_mean_kw), [level])
-        read = read_sites(ctx.request.state.upload, reader)
-        results = surprises(model, read, level)
-        if as_csv:
-            return anomaly_answers.table(read, results, level)
-        return anomaly_answers.response(model, zone, read, results, level)
+        asked = understand(ctx.request, ANOMALIES, catalogue())
+        level = asked.query.only_level(LEVEL)
+        with stage("read"):
+            read = read_sites(asked.upload, reader_of_past(asked.model, asked.time_zone, asked.rules, [level]))
+        results = surprises(asked.model, read, level)
+        with stage("answer"):
+            if asked.as_csv:
+                return anomaly_answers.table(read, results, level)
+            return anomaly_answers.response(asked.model, asked.time_zone, read, results, level)
 
 
 for middleware, options in MIDDLEWARES:

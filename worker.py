@@ -15,6 +15,7 @@ from auth.users import UserStore
 from config import load_settings, stopping_the_start
 from edge import pages
 from edge.problems import handle_errors
+from edge.timing import stage
 from first_start import signing_key
 from models.catalogue import Catalogue
 from models.store import Store
@@ -59,7 +60,8 @@ def authenticator() -> Authenticator:
 
 async def authenticate(token: str) -> Identity:
     """Return who bears the token."""
-    return await authenticator()(token)
+    with stage("token"):
+        return await authenticator()(token)
 
 
 app = create_app(log_in)

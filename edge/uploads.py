@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edge.errors import BodyTooLarge, BodyTooSlow, MalformedUpload, UnsupportedMediaType
+from edge.timing import stage
 
 FIELD = "file"
 LARGEST_OTHER = 65_536  # bytes; a log-in form needs a few hundred
@@ -40,8 +41,9 @@ class UploadMiddleware:
             await self.app(scope, receive, send)
         elif scope["method"] == "POST" and (limit := self._limit(scope["path"])) is not None:
             try:
-                async with asyncio.timeout(self.seconds):
-                    upload = await read_file(scope, receive, limit)
+                with stage("body"):
+                    async with asyncio.timeout(self.seconds):
+                        upload = await read_file(scope, receive, limit)
             except TimeoutError:
                 raise BodyTooSlow(self.seconds) from None
             scope.setdefault("state", {})["upload"] = upload

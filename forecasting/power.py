@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from edge.timing import stage
 from models.card import ModelCard
 from models.catalogue import ServedModel
 from processing.pipeline import Preparation
@@ -14,7 +15,11 @@ from processing.reading import LoadProfile
 def power(model: ServedModel, profiles: Sequence[LoadProfile]) -> npt.NDArray[np.float64]:
     """Go the way from n load profiles to (n, horizon) kW."""
     prepared = preparation(model.card)
-    return prepared.power(model.runner.predict(prepared.model_inputs(profiles)))
+    with stage("features"):
+        inputs = prepared.model_inputs(profiles)
+    with stage("model"):
+        outputs = model.runner.predict(inputs)
+    return prepared.power(outputs)
 
 
 def preparation(card: ModelCard) -> Preparation:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.errors import NoIntervals
+from edge.timing import stage
 from forecasting.replay import History, replay
 from models.calibration import PAST, REHEARSED, Intervals, around, factors, log_own, log_rehearsed, needed
 from models.catalogue import ServedModel
@@ -75,13 +76,15 @@ def rolled(model: ServedModel, profile: LoadProfile, levels: Sequence[float], *,
     """
     past = History(profile, range(WEEK, len(profile.power) - 1, stride))
     if not levels:
-        (forecast,) = replay(model, [past])
+        with stage("past"):
+            (forecast,) = replay(model, [past])
         return Rolled(np.array(past.origins, np.int64), forecast, {}, {}, _measured(past, model.card.horizon))
     found, ranked = prior(model), sorted(levels)
     histories = [past, rehearsal(profile, min(WEEK, len(profile.power)), model.card.window, model.card.horizon)]
+    with stage("past"):
+        forecasts = replay(model, histories)
     own, rehearsed = (
-        _Past.of(found, ranked, history, forecast)
-        for history, forecast in zip(histories, replay(model, histories), strict=True)
+        _Past.of(found, ranked, history, forecast) for history, forecast in zip(histories, forecasts, strict=True)
     )
     factor = _daily(own, ranked, log_rehearsed(rehearsed.multiples, ranked))
     least = np.where(np.minimum.accumulate(profile.power)[past.origins] < 0, -np.inf, 0.0)
@@ -114,7 +117,8 @@ def intervals(
             _recent(History(profile, range(start, newest + 1, STRIDE)), model.card.window),
             rehearsal(profile, week, model.card.window, horizon),
         ]
-    past = map(partial(_Past.of, found, ranked), histories, replay(model, histories))
+    with stage("past"):
+        past = map(partial(_Past.of, found, ranked), histories, replay(model, histories))
     return [
         _newest(found, ranked, profile, forecast, own, rehearsed)
         for profile, forecast, own, rehearsed in zip(profiles, forecasts, past, past, strict=True)

@@ -1,0 +1,92 @@
+"""The header that says where the time of a request went."""
+
+import asyncio
+import time
+
+import httpx
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from edge.timing import HEADER, TimingMiddleware, stage
+
+
+def work() -> None:
+    """Take two stages of 5 ms and another of 10, in a thread, as endpoints do."""
+    for _ in range(2):
+        with stage("read"):
+            wait(0.005)
+    with stage("model"):
+        wait(0.01)
+
+
+def wait(seconds: float) -> None:
+    """Be busy."""
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        pass
+
+
+async def endpoint(_: Request) -> Response:
+    with stage("token"):
+        pass
+    await run_in_threadpool(work)
+    return Response("done")
+
+
+APP = Starlette(routes=[Route("/", endpoint)])
+
+
+def told(app: ASGIApp, times: int = 1) -> list[str | None]:
+    """Ask some times at once; give the header of each answer."""
+
+    async def ask() -> list[str | None]:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+            answers = await asyncio.gather(*(client.get("/") for _ in range(times)))
+        return [answer.headers.get(HEADER) for answer in answers]
+
+    return asyncio.run(ask())
+
+
+def test_stages_and_total_stand_in_the_header() -> None:
+    """In milliseconds, in the order of their ends, those of one name added up; no stage is longer than the whole."""
+    (header,) = told(TimingMiddleware(APP))
+    assert header is not None
+    names, durations = zip(*(part.split(";dur=") for part in header.split(", ")), strict=True)
+    assert names == ("token", "read", "model", "total")
+    token, read, model, total = map(float, durations)
+    assert read >= 10
+    assert model >= 10
+    assert token + read + model <= total + 0.05  # each is rounded
+
+
+def test_nothing_is_told_unless_asked_for() -> None:
+    """Without the middleware there is no header, and a stage does nothing."""
+    assert told(APP) == [None]
+
+
+def test_requests_do_not_mix() -> None:
+    """Of requests that are answered at once each tells of its own stages."""
+    headers = told(TimingMiddleware(APP), times=4)
+    assert [str(header).count("read;") for header in headers] == [1] * 4
+    assert len(set(headers)) == 4
+
+
+def test_what_is_not_http_passes() -> None:
+    """A start of the application has no header to put anything into."""
+    seen = []
+
+    async def app(scope: Scope, _receive: Receive, _send: Send) -> None:  # as ASGI has it
+        seen.append(scope["type"])
+
+    async def receive() -> Message:
+        return {}
+
+    async def send(_: Message) -> None:
+        pass
+
+    asyncio.run(TimingMiddleware(app)({"type": "lifespan"}, receive, send))
+    assert seen == ["lifespan"]
