@@ -11,6 +11,7 @@ What a worker holds (models, users, keys, routes without a file) is made in `wor
 """
 
 import logging
+from threading import Thread
 from typing import Any, cast
 
 import bentoml
@@ -80,6 +81,7 @@ class Lastgang:
         catalogue().load()
         if not catalogue().names():
             logger.error("No model serves. Import one: python import_models.py")
+        Thread(target=catalogue().compile_rest, name="compile", daemon=True).start()
         if settings.watch_seconds:
             Watch(catalogue(), settings.watch_seconds).start()
 

@@ -145,6 +145,17 @@ class Catalogue:
             self._known = {name: one for name, one in self._known.items() if name not in gone}
             self._seen = seen
 
+    def compile_rest(self) -> None:
+        """Compile what the first load has left for later: batches, which no request has to wait for.
+
+        What cannot be compiled is logged; the model then forecasts many sites one by one.
+        """
+        for model in {id(model): model for one in self.known() for model in one.served.values()}.values():
+            try:
+                model.runner.compile_rest()
+            except ModelError as error:
+                log.error("model %s: %s", model.name, error)  # noqa: TRY400  # a sentence, for an operator
+
     def refresh(self) -> bool:
         """Load if anything has changed in the store since the last time; tell whether it had."""
         if changed := self._seen != self._fingerprint():
@@ -194,7 +205,8 @@ class Catalogue:
         if card.name != entry.name:
             problem = f"name: is {card.name!r} in a model stored as {entry.name!r}; import it again"
             raise InvalidCard(entry.directory / CARD, [problem])
-        runner = Runner(entry.directory, card, self._batch_sizes)
+        # Before the first load is done nobody can be answered; afterwards the old version answers meanwhile.
+        runner = Runner(entry.directory, card, self._batch_sizes, rest_later=self._seen is None)
         log.info("model %s is loaded (%s)", entry.tag, "XLA" if runner.compiled else "no XLA")
         return ServedModel(entry.name, entry.version, card, runner)
 

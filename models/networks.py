@@ -148,18 +148,28 @@ def _autoregression(power: Any) -> Any:
     from keras import ops  # noqa: PLC0415
 
     changes = power[:, 1:, 0] - power[:, :-1, 0]
-    size = WINDOW - 1
+    padded = ops.pad(changes, [[0, 0], [0, ORDER + 1]])
     # Slices again, as above.
-    covariance = [ops.sum(changes[:, lag:] * changes[:, : size - lag], axis=1) / size for lag in range(ORDER + 1)]
-    of_lag = ops.stack(covariance, axis=1)
+    products = [padded[:, :WINDOW] * padded[:, lag : lag + WINDOW] for lag in range(ORDER)]
+    products.append(ops.pad(padded[:, : WINDOW - 1] * padded[:, ORDER : ORDER + WINDOW - 1], [[0, 0], [0, 1]]))
+    of_lag = _sum(ops.stack(products, axis=1)) / (WINDOW - 1)
     around = ops.concatenate([ops.flip(of_lag[:, 1:], axis=1), of_lag], axis=1)
     rows = [around[:, ORDER - row : 2 * ORDER - row] for row in range(ORDER)]
     ridge = (RIDGE * of_lag[:, :1] + FLOOR)[:, :, None] * np.eye(ORDER, dtype=np.float32)
     rule = ops.flip(_solve(ops.stack(rows, axis=1) + ridge, of_lag[:, 1:]), axis=1)
-    for step in range(HORIZON):
-        changes = changes[:, -ORDER - step :]
-        changes = ops.concatenate([changes, ops.sum(rule * changes[:, -ORDER:], axis=1, keepdims=True)], axis=1)
+
+    for _ in range(HORIZON):
+        step = ops.sum(rule * changes[:, -ORDER:], axis=1, keepdims=True)
+        changes = ops.concatenate([changes[:, -ORDER - HORIZON :], step], axis=1)
     return ops.cumsum(changes[:, -HORIZON:], axis=1)[:, :, None]
+
+
+def _sum(values: Any) -> Any:
+    """Sum up the last axis, of whole rows of 24 first: XLA does these side by side and a long row one by one."""
+    from keras import ops  # noqa: PLC0415
+
+    rows = ops.reshape(values, (-1, *values.shape[1:-1], WINDOW // PAST, PAST))
+    return ops.sum(ops.sum(rows, axis=-2), axis=-1)
 
 
 def _solve(left: Any, right: Any) -> Any:

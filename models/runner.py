@@ -1,9 +1,9 @@
 """A model in memory, compiled and warm.
 
 In: (n, window, c) float32, normalised columns in the card's order. Out: (n, horizon) float32, normalised.
-Compiling takes up to a second for each batch size, so every size is compiled and run once in the constructor
-and never after: a call of any other size is cut and padded to these. Refused: a model whose real shapes
-contradict its card, one that has no finite answer even to an ordinary week, and later answers that are not finite.
+Compiling takes some seconds for each batch size, so every size is compiled and run once before it is used, in the
+constructor or by `compile_rest`, and a call of any other size is cut and padded to these. Refused: a model whose real
+shapes contradict its card, one without a finite answer even to an ordinary week, and later answers that are not finite.
 """
 
 from __future__ import annotations
@@ -37,17 +37,19 @@ class Runner:
 
     Attributes:
         card: the model's card.
-        batch_sizes: the compiled sizes, rising.
         compiled: whether XLA compiled the model; without it a call is slower and the numbers are the same.
     """
 
-    def __init__(self, directory: Path, card: ModelCard, batch_sizes: Sequence[int] = (1,)) -> None:
+    def __init__(
+        self, directory: Path, card: ModelCard, batch_sizes: Sequence[int] = (1,), *, rest_later: bool = False
+    ) -> None:
         """Check, load, compile and warm the model.
 
         Args:
             directory: the model folder; its files were compared with the card before.
             card: its card.
             batch_sizes: the sizes to compile, each at least 1.
+            rest_later: whether all but the smallest wait for `compile_rest`, so that a lone forecast can be answered.
 
         Raises:
             RefusedWeights: if the model may not be loaded, cannot be, or has no finite answer to an ordinary week.
@@ -56,16 +58,32 @@ class Runner:
         if not batch_sizes or min(batch_sizes) < 1:
             raise ValueError(f"batch sizes {batch_sizes!r}: give at least one, each 1 or more")
         self.card = card
-        self.batch_sizes = tuple(sorted(set(batch_sizes)))
-        call = _load(directory, card)
+        self._directory = directory
+        self._call = _load(directory, card)
+        sizes = sorted(set(batch_sizes))
+        now, self._later = (sizes[:1], sizes[1:]) if rest_later else (sizes, [])
         self.compiled = True
         try:
-            self._calls = self._warm(directory, call, xla=True)
+            self._calls = self._warm(now)
         except RefusedWeights as error:
             log.warning("model %s: XLA cannot compile it, trying without (%s)", card.name, error.reason)
             self.compiled = False
-            self._calls = self._warm(directory, call, xla=False)
+            self._calls = self._warm(now)
         self._try(directory)
+
+    @property
+    def batch_sizes(self) -> tuple[int, ...]:
+        """The sizes that are compiled by now, rising."""
+        return tuple(self._calls)
+
+    def compile_rest(self) -> None:
+        """Compile the sizes that were left for later; `predict` goes on meanwhile and then uses them.
+
+        Raises:
+            RefusedWeights, InvalidCard: as the constructor does; the sizes that there are stay.
+        """
+        later, self._later = self._later, []
+        self._calls = {**self._calls, **self._warm(later)}
 
     def predict(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Forecast.
@@ -86,9 +104,10 @@ class Runner:
         if x.shape[1:] != shape:
             raise ValueError(f"model {self.card.name!r} takes (n, {shape[0]}, {shape[1]}), got {x.shape}")
         y = np.empty((len(x), self.card.horizon), np.float32)
+        calls = self._calls
         try:
-            for start, stop, size in chunks(len(x), self.batch_sizes):
-                y[start:stop] = self._calls[size](_padded(x[start:stop], size))[: stop - start]
+            for start, stop, size in chunks(len(x), tuple(calls)):
+                y[start:stop] = calls[size](_padded(x[start:stop], size))[: stop - start]
         except _tensorflow().errors.OpError as error:
             raise ModelUnavailable(self.card.name, _first_line(error)) from error
         if not (finite := np.isfinite(y).all(axis=1)).all():
@@ -106,12 +125,12 @@ class Runner:
             )
             raise RefusedWeights(directory, reason) from None
 
-    def _warm(self, directory: Path, call: _Call, *, xla: bool) -> dict[int, _Call]:
-        calls = {}
-        for size in self.batch_sizes:
+    def _warm(self, sizes: Sequence[int]) -> dict[int, _Call]:
+        directory, calls = self._directory, {}
+        for size in sizes:
             shape = (size, self.card.window, len(self.card.columns))
             try:
-                calls[size] = _compile(call, shape, xla=xla)
+                calls[size] = _compile(self._call, shape, xla=self.compiled)
                 answer = calls[size](np.zeros(shape, np.float32))
             except (ValueError, TypeError, _tensorflow().errors.OpError) as error:
                 reason = f"cannot be run with an input of shape {shape} ({_first_line(error)})"

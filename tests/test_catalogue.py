@@ -187,6 +187,41 @@ def test_damaged_model_is_refused_and_the_others_serve(
     assert refusal.value.name == "broken"
 
 
+def test_batches_wait_at_the_first_load_and_never_after(folder: Path, store: Store, tmp_path: Path) -> None:
+    """A start is short; a version that comes later is compiled in full before it takes the other one's place."""
+    import_model(folder, store=store)
+    catalogue = Catalogue(store, batch_sizes=(1, 4))
+    catalogue.load()
+    first = catalogue.get("toy").runner
+    assert (catalogue.ready, first.batch_sizes) == (True, (1,))
+    catalogue.compile_rest()
+    assert first.batch_sizes == (1, 4)
+    other = shutil.copytree(folder, tmp_path / "other")
+    reword(other, description="another")
+    import_model(other, store=store)
+    assert catalogue.refresh()
+    assert catalogue.get("toy").runner is not first
+    assert catalogue.get("toy").runner.batch_sizes == (1, 4)
+
+
+def test_a_batch_that_cannot_be_compiled_is_told(
+    tmp_path: Path, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A model for lone weeks only goes on answering; the log has a sentence about its batches."""
+
+    def alone(x: Any) -> Any:
+        import tensorflow as tf  # noqa: PLC0415
+
+        return tf.broadcast_to(tf.reshape(x[:, -1, :1], (1, 1)), (tf.shape(x)[0], 8))
+
+    import_model(model_folder(tmp_path / "model", alone), store=store)
+    catalogue = Catalogue(store, batch_sizes=(1, 4))
+    catalogue.load()
+    catalogue.compile_rest()
+    assert "model toy: " in caplog.text
+    assert catalogue.get("toy").runner.batch_sizes == (1,)
+
+
 def test_unknown_name_is_answered_with_the_known_ones(folder: Path, store: Store) -> None:
     """Who mistypes a name learns the right ones."""
     import_model(folder, store=store)

@@ -92,6 +92,20 @@ def test_batch_sizes_are_positive(sizes: tuple[int, ...], tmp_path: Path) -> Non
         Runner(folder, card_of(folder), sizes)
 
 
+def test_larger_batches_can_wait(tmp_path: Path) -> None:
+    """A runner answers with the smallest batch alone, and with all of them once they are compiled."""
+    folder = model_folder(tmp_path / "model")
+    runner = Runner(folder, card_of(folder), SIZES, rest_later=True)
+    x = noise(2 * SIZES[-1])
+    assert runner.batch_sizes == SIZES[:1]
+    before = runner.predict(x)
+    runner.compile_rest()
+    assert runner.batch_sizes == SIZES
+    assert np.array_equal(runner.predict(x), before)
+    runner.compile_rest()  # there is nothing left
+    assert runner.batch_sizes == SIZES
+
+
 def test_threads_do_not_disturb_one_another(toy: Runner) -> None:
     """Calls at the same time give what each gives alone."""
     inputs = [noise(n) for n in range(1, 9)] * 4
