@@ -7,8 +7,9 @@ its last value, in units of its own mean absolute change over an hour. So `a * l
 
 The week is not walked through step by step: it is folded into one channel a day, each day's stretch aligned
 with the quarter-hours to be forecast, so that the recurrent part has 32 steps to take instead of 672. The
-answer is a weighted mean of 19 naive forecasts plus a correction, both learnt. All of it is made of Keras's
-own operations, so the exported SavedModel needs no code of this project and XLA compiles it.
+answer is a weighted mean of 18 forecasts that need no learning, plus a correction; the weights and the correction
+are learnt. All of it is made of Keras's own operations, so the exported SavedModel needs no code of this project
+and XLA compiles it.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ PAST = 24
 CHANGES = 24
 # Two moments are compared by what came these steps before them.
 LAGS = (*range(1, 9), *range(10, 25, 2))
-# By how many of those lags, whether as changes, and how sharply the likest are chosen.
+# By how many of those lags and how sharply the likest are chosen.
 ALIKE = ((8, 10.0), (16, 40.0))
 STEPS = PAST + HORIZON
 NAMES = ("cnn", "gru")
@@ -107,11 +108,11 @@ def _days(power: Any) -> Any:
 
 
 def _alike(power: Any) -> Any:
-    """Forecast from the moments of the week most like now: (b, 8, 4), nothing in it learnt.
+    """Forecast from the moments of the week most like now: (b, 8, 2), nothing in it learnt.
 
-    Likeness is the mean absolute difference between the steps before a moment and the newest ones, as they
-    are or counted from the moment's own level; what came after each moment is weighted by it. A machine with
-    a cycle of its own, which no calendar knows, is forecast from that cycle.
+    Likeness is the mean absolute difference between the steps before a moment and the newest ones, each counted
+    from its own moment's level; what came after each moment is weighted by it. A machine with a cycle of its own,
+    which no calendar knows, is forecast from that cycle.
     """
     from keras import ops  # noqa: PLC0415
 
@@ -188,7 +189,7 @@ def _solve(left: Any, right: Any) -> Any:
 
 
 def _fold(load: Any, power: Any, days: Any, alike: Any) -> Any:
-    """Put together what the recurrent part sees: (b, 32, 34 + calendar columns)."""
+    """Put together what the recurrent part sees: (b, 32, 33 + calendar columns)."""
     from keras import ops  # noqa: PLC0415
 
     changes = ops.pad(days[:, 1:] - days[:, :-1], [[0, 0], [1, 0], [0, 0]])
