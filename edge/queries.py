@@ -120,7 +120,7 @@ def _stride_faults(value: str) -> list[tuple[str, str]]:
 def _level_faults(value: str) -> list[tuple[str, str]]:
     """Return code and message of each reason why levels cannot be used."""
     parts = value.split(",")
-    good = "Give levels in percent from 1 to 99, separated by commas, as in level=80,95."
+    good = "Give percent from 1 to 99, with at most three decimals; several with commas between, as in level=80,95."
     if bad := [part for part in parts if not (_LEVEL.fullmatch(part) and 1 <= float(part) <= 99)]:  # noqa: PLR2004
         return [("bad_level", f"{part[:60]!r} is no level. {good}") for part in bad[:MOST_LEVELS]]
     if len(parts) > MOST_LEVELS:

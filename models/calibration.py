@@ -31,6 +31,7 @@ REHEARSED = 144  # quarter-hours at the end of a week that are rehearsed
 DOUBT = 200  # quarter-hours of own past that count as much as the prior
 TRUST = 0.5  # in the rehearsal, as it is of a day and a half only, and with a made-up day in the window
 LEAST = 0.02  # of a multiple
+FINEST = 1e-4, 1e-6  # of the forecast, and kW: no meter tells less apart, and float32 rounds not far below
 _APART = np.abs(np.arange(HOURS)[:, None] - np.arange(HOURS))
 _NEAR = np.minimum(_APART, HOURS - _APART) <= 1
 
@@ -110,6 +111,8 @@ def around(  # noqa: PLR0913, PLR0917
 ) -> tuple[dict[float, Floats], dict[float, Floats]]:
     """Put the intervals around forecasts; a higher level's contains a lower one's, and each its forecast.
 
+    None is narrower than what a meter can tell apart: where power has stood still, rounding is no surprise.
+
     Args:
         forecast: (m, h) kW.
         prior: gives the half-widths.
@@ -124,7 +127,8 @@ def around(  # noqa: PLR0913, PLR0917
     """
     lower: dict[float, Floats] = {}
     upper: dict[float, Floats] = {}
-    below, above = np.zeros_like(forecast), np.zeros_like(forecast)
+    finest = FINEST[0] * np.abs(forecast) + FINEST[1]
+    below, above = -finest, finest
     for at, level in enumerate(levels):
         low, high = prior.bounds(level)
         width = spread * factor[at].T

@@ -49,7 +49,7 @@ class PowerCheck:
 
     def _problem(self, at: int | None, code: str, message: str) -> Problem:
         row = None if at is None else int(self.rows[at])
-        return Problem(row, self.column, code, f"{message} If it is right, say so on /forecast: accept={code}.")
+        return Problem(row, self.column, code, f"{message} If it is right, say so: ?accept={code}.")
 
     def _negative(self) -> Problem | None:
         negative = self.power < 0

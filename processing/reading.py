@@ -190,7 +190,7 @@ def _without_faulty(problems: Problems, table: Table) -> Problems:
 def _energy(table: Table) -> Problem:
     message = (
         "The column is energy (kWh), and power (kW) is needed. Convert it (a quarter-hour's kWh times 4 are its mean "
-        "kW) and name it kW, or ask /forecast for it: repair=kwh."
+        "kW) and name it kW, or ask for it with ?repair=kwh (not on /predict)."
     )
     return Problem(None, table.power_name, "energy_unit", message)
 

@@ -252,6 +252,18 @@ def test_factor_weighs_past_and_rehearsal(own: float, rehearsed: float, rows: in
     assert factors(np.full((1, 1, 1), own), np.array([rehearsed]), rows)[0, 0, 0] == pytest.approx(expected)
 
 
+def test_no_interval_is_finer_than_a_meter(prior: Prior) -> None:
+    """Where power has stood still, the rounding of float32 is inside: 50 kW within 50.000007, and 0 within -4e-12."""
+    forecast = np.array([[50.000007] * H, [-4e-12] * H])
+    still = np.full((2, H), 1e-9)
+    lower, upper = around(
+        forecast, prior, [99.0], still, np.zeros(2, int), np.full((1, H, 2), 0.02), np.full(2, -np.inf)
+    )
+    measured = np.array([[50.0], [0.0]])
+    assert ((lower[99.0] <= measured) & (measured <= upper[99.0])).all()
+    assert (upper[99.0] - lower[99.0] < 0.02).all()
+
+
 @given(seed=st.integers(0, 10_000), least=st.sampled_from([0.0, -np.inf]))
 def test_intervals_contain_their_forecast_and_one_another(seed: int, least: float, prior: Prior) -> None:
     """Whatever the factors: higher levels are wider, and none begins below what the site cannot go below."""
