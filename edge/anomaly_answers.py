@@ -17,8 +17,12 @@ from processing.reading import LoadProfile
 from processing.sites import Site, Sites
 
 Results = Sequence[Judgement[Anomalies] | Site]
-_COLUMNS = ("time", "measured_kw", "score", "direction", "forecast_kw", "lower_kw", "upper_kw", "missed")
+_COLUMNS = (
+    *("time", "measured_kw", "score", "direction"),
+    *("forecast_kw", "lower_kw", "upper_kw", "minutes_ahead", "missed"),
+)
 _POWERS = frozenset({"measured", "forecast", "lower", "upper"})
+_MINUTES = 15  # of a quarter-hour
 
 
 class Judged(BaseModel):
@@ -39,9 +43,12 @@ class Anomaly(BaseModel):
         "of the forecasts were off by this much or more. Above 1, at most 1,000."
     )
     direction: Literal["above", "below"] = Field(description="Where the power lay, seen from the intervals it left.")
-    forecast: float = Field(description="What had been forecast first, two hours before, in kW.")
+    forecast: float = Field(description="What had been forecast in kW, by the forecast that was off by the score.")
     lower: float = Field(description="Lower bound of the interval of that forecast in kW.")
     upper: float = Field(description="Upper bound of the interval of that forecast in kW.")
+    minutes_ahead: int = Field(
+        description="Of that forecast: from the start of the last quarter-hour that it knew to that of this one."
+    )
     missed: int = Field(description="How many of the forecasts' intervals the power left.")
 
 
@@ -86,7 +93,7 @@ def _members(one: Judgement[Anomalies], level: float) -> dict[str, Any]:
         "judged": {"first": first, "last": last, "count": found.judged},
         "anomaly_count": len(found.rows),
         "share": len(found.rows) / found.judged,
-        "by_chance": _by_chance(found, level),
+        "by_chance": by_chance(found, level),
         "anomalies": list(_entries(one)),
     }
 
@@ -99,7 +106,7 @@ def table(read: LoadProfile | Sites, results: Results, level: float) -> Response
 def _rows(one: Judgement[Anomalies], level: float) -> Iterator[Row]:
     for entry in _entries(one):
         yield {"kind": "anomaly"} | {f"{key}_kw" if key in _POWERS else key: value for key, value in entry.items()}
-    yield told("note", _by_chance(one.found, level))
+    yield told("note", by_chance(one.found, level))
 
 
 def _entries(one: Judgement[Anomalies]) -> Iterator[dict[str, Any]]:
@@ -111,15 +118,20 @@ def _entries(one: Judgement[Anomalies]) -> Iterator[dict[str, Any]]:
         "forecast": found.forecast,
         "lower": found.lower,
         "upper": found.upper,
+        "minutes_ahead": _MINUTES * found.ahead,
         "missed": found.missed,
     }
     columns = (local(one.profile, found.rows.tolist()), *(column.tolist() for column in numbers.values()))
     return (dict(zip(("time", *numbers), values, strict=True)) for values in zip(*columns, strict=True))
 
 
-def _by_chance(found: Anomalies, level: float) -> str:
+def by_chance(found: Anomalies, level: float) -> str:
+    """Say how many quarter-hours to expect in the list though nothing is wrong."""
     left = round(100 - level, 6)
+    count = round(found.judged * left / 100)
+    expected = f"about {count}" if count else "fewer than one"
+    judged = f"these {found.judged}" if found.judged > 1 else "this 1"
     return (
-        f"Each interval is left by {left:g} % of good quarter-hours, so up to about "
-        f"{round(found.judged * left / 100)} of these {found.judged} may be listed though nothing is wrong."
+        f"Each interval is left by {left:g} % of good quarter-hours, so {expected} of {judged} may be listed though "
+        "nothing is wrong."
     )

@@ -45,8 +45,9 @@ _SAMPLE_BACKTEST = (
     ",score,last_week,15,34456,4.2,8.13,-0.02,0.999,,,,,,\r\n"
 )
 _SAMPLE_ANOMALIES = (
-    "site,kind,time,measured_kw,score,direction,forecast_kw,lower_kw,upper_kw,missed,row,column,code,message\r\n"
-    ",anomaly,2016-01-09T21:00:00+01:00,30.71,1.276,below,41.69,33.38,51.24,8,,,,\r\n"
+    "site,kind,time,measured_kw,score,direction,forecast_kw,lower_kw,upper_kw,minutes_ahead,missed,row,column,code,"
+    "message\r\n"
+    ",anomaly,2016-01-11T20:30:00+01:00,53.86,1.148,above,40.81,34.36,52.17,30,8,,,,\r\n"
 )
 _SAMPLE_CSV = "Datum,Wert (kW)\n2016-12-25 00:00:00,27.12\n2016-12-25 00:15:00,26.44\n"
 
@@ -167,7 +168,10 @@ _PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {  # by name, or by route a
         {"type": "number", "minimum": 1, "maximum": 99, "default": 99},
     ),
     "stride": (
-        "Quarter-hours from one forecast to the next: 1, by default, forecasts from each of them.",
+        (
+            "Quarter-hours from one forecast to the next: 1, by default, forecasts from each of them. A stride without "
+            "the factors 2 and 3, such as 5 or 7, meets all times of day."
+        ),
         {"type": "integer", "minimum": 1, "maximum": LONGEST_STRIDE, "default": 1},
     ),
     "repair": (

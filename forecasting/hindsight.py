@@ -5,6 +5,8 @@ could be. Refused: more forecasts than a request is worth, whatever the sites th
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from math import gcd
 from typing import TypeVar
 
 import numpy as np
@@ -20,6 +22,7 @@ from models.card import ModelCard
 from models.catalogue import ServedModel
 from models.errors import NonFiniteForecast
 from models.intervals import Prior
+from models.naive import DAY
 from models.scoring import Backtest, backtest
 from processing.errors import InvalidLoadProfile, Problem
 from processing.reading import WEEK, LoadProfile, Reader, Rules
@@ -27,7 +30,7 @@ from processing.sites import Site, Sites
 
 LEVELS = (80.0, 95.0)  # percent, of the intervals of a backtest where none are asked for
 LEVEL = 99.0  # percent, of the intervals that an anomaly leaves
-MOST = 400_000  # forecasts of one request, eleven years of a site; some ten seconds on two cores
+MOST = 150_000  # forecasts of one request, four years of a site; some ten seconds of one core
 _MORE = "A forecast is judged by the week before it and the two hours after it; each further day gives 96 more."
 
 T = TypeVar("T")
@@ -55,7 +58,8 @@ def backtests(
     """Backtest a model on the past of every site, from each `stride`-th quarter-hour.
 
     Raises:
-        InvalidQuery: that would be too many forecasts; a longer stride that works is named, if there is any.
+        InvalidQuery: that would be too many forecasts; a longer stride that works and meets every time of day is
+            named, if there is any.
         InvalidLoadProfile: there is none.
         NonFiniteForecast: on a file of one site.
     """
@@ -74,7 +78,7 @@ def backtests(
             stride=stride,
         )
 
-    return list(_each(read, found))
+    return [one if isinstance(one, Site) else _noted(one) for one in _each(read, found)]
 
 
 def surprises(model: ServedModel, read: LoadProfile | Sites, level: float) -> list[Judgement[Anomalies] | Site]:
@@ -91,6 +95,21 @@ def surprises(model: ServedModel, read: LoadProfile | Sites, level: float) -> li
         return anomalies(int(past.origins[0]), past.forecast, past.lower[level], past.upper[level], profile.power)
 
     return list(_each(read, found))
+
+
+def _noted(one: Judgement[Backtest]) -> Judgement[Backtest]:
+    """Say in the site's notes how many times of day were forecast from, if not all of them."""
+    clock = one.profile.clock[one.found.origins]
+    met = len(np.unique(clock - clock.astype("datetime64[D]")))
+    if met >= DAY:
+        return one
+    stride = one.found.stride
+    if gcd(stride, DAY) > 1:
+        advice = "a stride without the factors 2 and 3, such as 5 or 7, meets all of them in as many days"
+    else:
+        advice = f"stride={stride} meets all of them in {stride} day{'s' * (stride != 1)}"
+    note = f"Only {met} of the {DAY} times of day were forecast from; {advice}."
+    return replace(one, profile=replace(one.profile, notes=(*one.profile.notes, note)))
 
 
 def _each(read: LoadProfile | Sites, find: Callable[[LoadProfile], T]) -> Iterator[Judgement[T] | Site]:
@@ -126,7 +145,9 @@ def _bound(card: ModelCard, read: LoadProfile | Sites, stride: int | None = None
         return
     message = f"This asks for {asked} forecasts, and one request gets at most {MOST}."
     works = (
-        longer for longer in range((stride or LONGEST_STRIDE) + 1, LONGEST_STRIDE + 1) if forecasts(longer) <= MOST
+        longer
+        for longer in range((stride or LONGEST_STRIDE) + 1, LONGEST_STRIDE + 1)
+        if gcd(longer, DAY) == 1 and forecasts(longer) <= MOST
     )
     if longer := next(works, None):
         raise InvalidQuery([("stride", "too_many_forecasts", f"{message} With stride={longer} it gets along.")])

@@ -23,7 +23,8 @@ class Anomalies:
     """The anomalous quarter-hours among the judged rows `first` to `last`, in order of time; (a,) each.
 
     `rows`; `score`, without unit, above 1; `above`: whether more was measured than was forecast; `missed`: how many of
-    the h intervals were left; `forecast`, `lower`, `upper` in kW, of the earliest forecast.
+    the h intervals were left; `forecast`, `lower`, `upper` in kW, of the forecast whose distance is the score, so that
+    this interval was left, and `ahead`, how many quarter-hours before that forecast was made.
     """
 
     first: int
@@ -35,6 +36,7 @@ class Anomalies:
     forecast: NDArray[np.float64]
     lower: NDArray[np.float64]
     upper: NDArray[np.float64]
+    ahead: NDArray[np.int64]
 
     @property
     def judged(self) -> int:
@@ -52,7 +54,8 @@ def anomalies(
     """Find the quarter-hours that more than half of their forecasts missed.
 
     The ratio of a forecast is |measured - forecast| / the interval's width on that side, so it is above 1 where the
-    interval was left. The score is the (h // 2 + 1)-th largest of the h ratios.
+    interval was left. The score is the (h // 2 + 1)-th largest of the h ratios; where several forecasts have this very
+    one, the latest of them is given.
 
     Args:
         first_origin: the row of the first origin; the others follow one by one, up to row n - 2 or beyond.
@@ -70,19 +73,21 @@ def anomalies(
     half = np.where(error > 0, above - center, center - below)
     ratio = np.where(error == 0, 0.0, LARGEST_SCORE)
     np.divide(np.abs(error), half, out=ratio, where=half > 0)
-    score = np.minimum(np.sort(ratio, axis=1)[:, horizon - horizon // 2 - 1], LARGEST_SCORE)
+    np.minimum(ratio, LARGEST_SCORE, out=ratio)
+    score = np.sort(ratio, axis=1)[:, horizon - horizon // 2 - 1]
     found = np.flatnonzero(score > 1)
     left = ratio[found] > 1
     sides = (np.sign(error[found]) * left).sum(axis=1)
-    earliest = horizon - 1
+    scored = (ratio[found] == score[found, None]).argmax(axis=1)
     return Anomalies(
         first=first,
         last=last,
         rows=found + first,
         score=score[found],
-        above=np.where(sides == 0, error[found, earliest] > 0, sides > 0),
+        above=np.where(sides == 0, error[found, horizon - 1] > 0, sides > 0),
         missed=left.sum(axis=1),
-        forecast=center[found, earliest],
-        lower=below[found, earliest],
-        upper=above[found, earliest],
+        forecast=center[found, scored],
+        lower=below[found, scored],
+        upper=above[found, scored],
+        ahead=scored + 1,
     )

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from edge.anomaly_answers import by_chance
 from models.anomalies import LARGEST_SCORE, Anomalies, anomalies
 
 FIRST = 4  # row of the first origin
@@ -74,8 +75,37 @@ def test_the_score_is_that_of_the_least_of_the_majority() -> None:
         forecast[30 - 1 - step - FIRST, step] = 10.0 - (2.0 + step)  # off by 2 to 9 widths of 1 kW
     result = found(with_power({}), forecast)
     assert result.score.tolist() == pytest.approx([5.0])
-    earliest = [result.forecast[0], result.lower[0], result.upper[0]]
-    assert earliest == pytest.approx([1.0, -1.0, 2.0])
+    shown = [result.forecast[0], result.lower[0], result.upper[0]]
+    assert shown == pytest.approx([5.0, 3.0, 6.0])
+    assert result.ahead.tolist() == [4]
+
+
+@pytest.mark.parametrize("missing, ahead", [((0, 1, 2, 3, 4), 1), ((3, 4, 5, 6, 7), 4), ((0, 2, 4, 6, 7), 1)])
+def test_the_forecast_that_is_shown_was_missed(missing: tuple[int, ...], ahead: int) -> None:
+    """The latest of those that are off by the score, never one whose interval the power lies within."""
+    forecast = always(10.0)
+    for step in missing:
+        forecast[30 - 1 - step - FIRST, step] = 5.0
+    result = found(with_power({}), forecast)
+    assert (result.rows.tolist(), result.missed.tolist(), result.ahead.tolist()) == ([30], [5], [ahead])
+    assert result.upper[0] == pytest.approx(6.0)
+
+
+@pytest.mark.parametrize(
+    "judged, level, words",
+    [
+        (1, 99.0, "by 1 % of good quarter-hours, so fewer than one of this 1 may"),
+        (50, 99.0, "so fewer than one of these 50 may"),
+        (100, 99.0, "so about 1 of these 100 may"),
+        (664, 95.0, "left by 5 % of good quarter-hours, so about 33 of these 664 may"),
+    ],
+)
+def test_what_chance_gives_is_told(judged: int, level: float, words: str) -> None:
+    """About how many of those judged, and never about none."""
+    power = np.full(FIRST + 8 + judged, 10.0)
+    forecast = np.full((len(power) - 1 - FIRST, 8), 10.0)
+    result = anomalies(FIRST, forecast, forecast - 1, forecast + 1, power)
+    assert words in by_chance(result, level)
 
 
 @pytest.mark.parametrize("left_above, above", [(5, True), (3, False), (4, True)])

@@ -1,6 +1,7 @@
 """What a model would have made of a site's past: as the card says, and with an eye for what was disturbed."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
@@ -163,11 +164,36 @@ def sites_of(rows: int, count: int) -> Sites:
     return Sites([Site(f"site {at}", profile) for at in range(count)])
 
 
-def test_a_stride_that_works_is_named(toy: ServedModel) -> None:
-    """Half as many forecasts too many: every second quarter-hour would do."""
-    rows = 680 + MOST // 3 + 1
-    with pytest.raises(InvalidQuery, match=r"stride=2 "):
-        backtests(toy, sites_of(rows, 3), LEVELS, 1)
+@pytest.mark.parametrize("times, stride, named", [(1, 1, 5), (2, 2, 5), (5, 1, 7), (5, 5, 7), (7, 6, 11), (11, 1, 13)])
+def test_a_stride_that_works_is_named(toy: ServedModel, times: int, stride: int, named: int) -> None:
+    """The next one that gives few enough forecasts and shares no factor with the 96 quarter-hours of a day."""
+    rows = 680 + times * (MOST // 3 + 1)  # too many by a hair with a stride of `times`
+    with pytest.raises(InvalidQuery, match=rf"stride={named} "):
+        backtests(toy, sites_of(rows, 3), LEVELS, stride)
+
+
+@pytest.mark.parametrize(
+    "rows, stride, words",
+    [
+        (6 * 672, 1, None),
+        (6 * 672, 5, None),
+        (680 + 96, 1, None),
+        (6 * 672, 4, "Only 24 of the 96 times of day were forecast from; a stride without the factors 2 and 3"),
+        (6 * 672, 3, "Only 32 of the 96"),
+        (6 * 672, 96, "Only 1 of the 96"),
+        (681, 1, "Only 1 of the 96 times of day were forecast from; stride=1 meets all of them in 1 day."),
+        (680 + 95 * 5, 5, "Only 95 of the 96 times of day were forecast from; stride=5 meets all of them in 5 days."),
+    ],
+)
+def test_times_of_day_that_were_not_met_are_noted(toy: ServedModel, rows: int, stride: int, words: str | None) -> None:
+    """In the notes of the site, behind what was noted in reading it."""
+    profile = replace(profile_of(a_site()[:rows]), notes=("as read",))
+    (result,) = backtests(toy, profile, LEVELS, stride)
+    assert isinstance(result, Judgement)
+    first, *others = result.profile.notes
+    assert first == "as read"
+    assert len(others) == (words is not None)
+    assert all(note.startswith(words or "") for note in others)
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,12 @@ GOOD = {80.0: 0.812, 95.0: 0.947}
         (found(1.0, 2.0, {80.0: 0.90, 95.0: 0.97}), "too wide: 90.0 % of", True),
         (found(1.0, 2.0, {80.0: 0.7501, 95.0: 0.9999}), "intervals hold", False),
         (found(1.0, 2.0), "tells nothing that intervals could be made of", False),
-        (found(1.0, 2.0, GOOD, origins=600), "less than a week", False),
+        (found(1.0, 2.0, GOOD, origins=672), "50 % less than the best naive forecast", False),
+        (found(1.0, 0.0, {80.0: 1.0}), "this site needs no model", False),
+        (found(3.0, 2.0, GOOD, origins=671), "by 2.00 kW; 81.2 % of what came lay within its intervals of 80 %", False),
+        (found(1.0, 2.0, {80.0: 0.1}, origins=1), "over 1 forecast, the best naive forecast (the same time", False),
+        (found(1.0, 0.0, GOOD, origins=2), "over 2 forecasts, the best naive forecast (the same time", False),
+        (found(1.0, 2.0, origins=600), "tells nothing that intervals could be made of", False),
     ],
 )
 def test_what_is_said(result: Backtest, words: str, advice: bool) -> None:
@@ -53,4 +58,6 @@ def test_what_is_said(result: Backtest, words: str, advice: bool) -> None:
     assert words in said
     assert (TRAIN in said) is advice
     assert ("less than a week" in said) is (len(result.origins) < 672)
+    assert len(result.origins) >= 672 or not re.search(r"hold|too (narrow|wide)|less than the|more than|needs no", said)
+    assert result.skill is not None or len(result.origins) < 672 or "interval" not in said
     assert re.fullmatch(r"gru was off by [^\n]+[^.]\.", said)

@@ -59,6 +59,7 @@ def test_a_backtest_tells_all_about_itself(ada: httpx.Client, fortnight: bytes) 
     assert set(found["naive"]) == {"last_value", "yesterday", "last_week", "last_week_change"}
     assert found["skill"] == pytest.approx(1 - found["mean"]["mae"] / found["naive"][found["best_naive"]]["mae"])
     assert found["verdict"].startswith("gru was off by ")
+    assert any("24 of the 96 times of day" in note for note in found["notes"])
 
 
 def test_the_table_of_a_backtest_has_the_same_figures(ada: httpx.Client, fortnight: bytes) -> None:
@@ -109,7 +110,9 @@ def test_one_forecast_needs_681_rows(ada: httpx.Client, fortnight: bytes, route:
         assert "at least 681" in problem["message"]
     elif route.startswith("/backtest"):
         assert answer.json()["origins"]["count"] == 1
+        assert "over 1 forecast, " in answer.json()["verdict"]
         assert "less than a week" in answer.json()["verdict"]
+        assert any("1 of the 96 times of day" in note for note in answer.json()["notes"])
     else:
         assert answer.json()["judged"]["count"] == 1
 
@@ -128,14 +131,17 @@ def test_an_hour_of_disturbance_is_listed(ada: httpx.Client, fortnight: bytes) -
         assert (one["measured"], one["direction"]) == (float(disturbed[row].split(",")[1]), "above")
         assert one["lower"] <= one["forecast"] <= one["upper"] < one["measured"]
         assert (one["missed"] > 4, one["score"] > 1) == (True, True)
+        assert one["minutes_ahead"] in range(15, 121, 15)
     assert [one["time"] for one in found["anomalies"]] == sorted(one["time"] for one in found["anomalies"])
     assert found["anomaly_count"] == len(found["anomalies"]) == round(found["share"] * found["judged"]["count"])
     rows_as_csv = [
         row for row in rows_of(post(ada, "/anomalies/gru", body, headers=AS_CSV)) if row["kind"] == "anomaly"
     ]
-    assert [(row["time"], float(row["score"]), row["direction"]) for row in rows_as_csv] == [
-        (one["time"], one["score"], one["direction"]) for one in found["anomalies"]
+    assert [(row["time"], float(row["score"]), row["direction"], int(row["minutes_ahead"])) for row in rows_as_csv] == [
+        (one["time"], one["score"], one["direction"], one["minutes_ahead"]) for one in found["anomalies"]
     ]
+    for one in found["anomalies"]:
+        assert not one["lower"] <= one["measured"] <= one["upper"]
 
 
 def test_a_lower_level_lists_more(ada: httpx.Client, fortnight: bytes) -> None:
