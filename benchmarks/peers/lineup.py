@@ -95,7 +95,7 @@ def _in_process() -> list[Peer]:
         ),
         Peer(
             "fastapi-processes",
-            "the same, a process for each core",
+            "FastAPI and the signature, a process for each core",
             ((*_UVICORN, "--workers", "{cores}", "fastapi_app:app"),),
             "fastapi",
             {"PEER_CALL": "signature"} | _ONE_THREAD,
@@ -122,7 +122,7 @@ def _behind_a_gateway(tensorflow_serving: Path | None) -> list[Peer]:
         ),
         Peer(
             "triton",
-            "the thesis's Triton design: gateway, then Triton, JSON",
+            "the thesis's Triton design: gateway, then Triton",
             (triton, _GATEWAY),
             "triton",
             {"PEER_BACKEND": "triton", **_SHARED},
@@ -130,7 +130,7 @@ def _behind_a_gateway(tensorflow_serving: Path | None) -> list[Peer]:
         ),
         Peer(
             "triton-binary",
-            "the same, binary tensors",
+            "gateway, then Triton with binary tensors",
             (triton, _GATEWAY),
             "triton",
             {"PEER_BACKEND": "triton-binary", **_SHARED},

@@ -143,10 +143,12 @@ def plot(tables: Mapping[str, Sequence[Row]], path: Path, caption: str) -> None:
     for (name, rows), (left, right) in zip(tables.items(), panels, strict=True):
         concurrencies = _concurrencies(rows)
         low, high = concurrencies[0], concurrencies[-1]
+        left.set_xscale("log")  # else only the slowest would be seen
         _bars(left, rows, [cell.p50_ms if (cell := row.at(low)) else float("nan") for row in _measured(rows)])
         _bars(right, rows, [cell.per_second if (cell := row.at(high)) else float("nan") for row in _measured(rows)])
-        left.set_title(f"{HEADINGS[name]}: median ms, {low} at a time (less is better)", fontsize="medium")
-        right.set_title(f"requests/s, {high} at a time (more is better)", fontsize="medium")
+        left.set_xlim(left=1)
+        left.set_title(f"{HEADINGS[name]}: median ms,\n{low} at a time (less is better)", fontsize="medium")
+        right.set_title(f"requests/s,\n{high} at a time (more is better)", fontsize="medium")
         right.set_yticklabels([])
     figure.supxlabel(caption, fontsize="small")
     figure.savefig(path, dpi=110)
@@ -158,7 +160,6 @@ def _bars(axes: Any, rows: Sequence[Row], values: Sequence[float]) -> None:
     bars = axes.barh(range(len(kept)), values, color=[COLOURS[kind] for kind in kinds])
     axes.bar_label(bars, [number(value) for value in values], padding=3, fontsize="small")
     axes.set_yticks(range(len(kept)), [row.title.replace("*", "").replace("`", "") for row in kept], fontsize="small")
-    axes.set_xscale("log")
     axes.margins(x=0.12)
     axes.invert_yaxis()
     axes.spines[["top", "right"]].set_visible(False)
