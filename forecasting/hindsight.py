@@ -30,7 +30,7 @@ from processing.sites import Site, Sites
 
 LEVELS = (80.0, 95.0)  # percent, of the intervals of a backtest where none are asked for
 LEVEL = 99.0  # percent, of the intervals that an anomaly leaves
-MOST = 150_000  # forecasts of one request, four years of a site; some ten seconds of one core
+MOST = 150_000  # forecasts of one request, four years of a site; 14 to 20 s on two busy cores
 _MORE = "A forecast is judged by the week before it and the two hours after it; each further day gives 96 more."
 
 T = TypeVar("T")
