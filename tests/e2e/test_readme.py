@@ -58,7 +58,7 @@ def test_the_backtest_with_curl(folder: Path, place: Place) -> None:
     """With the token of the lines before, the year of the shop gets a verdict in the words that stand there."""
     (log_in,), (block,) = blocks("bash"), blocks("sh")
     answer = json.loads(run_block(["bash", "-euc"], f"{log_in.rstrip()} >/dev/null\n{block}", folder, place))
-    assert answer["origins"]["stride"] == 4
+    assert answer["origins"]["stride"] == 5
     (quoted,) = re.findall(r"^> gru was off by (?:.*\n> )*.*", README, re.MULTILINE)
     shown, said = (re.sub(r"[\d.]+", "#", text) for text in (quoted.replace("\n> ", " "), answer["verdict"]))
     assert shown.removeprefix("> ") == said
