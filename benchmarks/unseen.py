@@ -33,6 +33,7 @@ from models.networks import HORIZON, NAMES
 from models.runner import Runner
 from models.train import FLEET, Training, inputs, read_training, train
 from models.trial import forecast
+from processing.features import hour_of_day
 from processing.reading import LoadProfile
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def _five_weeks(model: ServedModel, profile: LoadProfile, origins: NDArray[np.in
     judged = np.isin(past.origins + start, origins)
     came = past.measured[judged]
     hits = {level: (came >= past.lower[level][judged]) & (came <= past.upper[level][judged]) for level in LEVELS}
-    return _hours(profile, origins), hits
+    return hour_of_day(profile.clock[origins + 1]), hits
 
 
 def _one_week(model: ServedModel, profile: LoadProfile, origins: NDArray[np.int64]) -> _Held:
@@ -149,11 +150,7 @@ def _one_week(model: ServedModel, profile: LoadProfile, origins: NDArray[np.int6
         )
         for level in LEVELS
     }
-    return _hours(profile, some), hits
-
-
-def _hours(profile: LoadProfile, origins: NDArray[np.int64]) -> NDArray[np.int64]:
-    return profile.clock[origins + 1].astype("datetime64[h]").astype(np.int64) % HOURS
+    return hour_of_day(profile.clock[some + 1]), hits
 
 
 def _cut(profile: LoadProfile, start: int, end: int) -> LoadProfile:

@@ -1,7 +1,7 @@
-"""Answers as CSV whose rows are of several kinds: what the tables of backtests and of anomalies share.
+"""Answers as CSV whose rows are of several kinds: what the tables of forecasts, backtests and anomalies share.
 
 A row is a mapping from columns to values; columns that it does not name are empty. `kind` tells what it is, and the
-columns in `WORDS` are those of problems, repairs, accepted doubts and notes, as in the table of forecasts.
+columns in `WORDS` are those of problems, repairs, accepted doubts and notes.
 """
 
 import csv

@@ -10,7 +10,6 @@ from math import gcd
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from edge.errors import InvalidQuery
 from edge.judgements import Judgement
@@ -25,6 +24,7 @@ from models.intervals import Prior
 from models.naive import DAY
 from models.scoring import Backtest, backtest
 from processing.errors import InvalidLoadProfile, Problem
+from processing.features import hour_of_day
 from processing.reading import WEEK, LoadProfile, Reader, Rules
 from processing.sites import Site, Sites
 
@@ -71,7 +71,7 @@ def backtests(
         count = int(np.searchsorted(past.origins, whole))  # the origins below have all of their steps measured
         return backtest(
             profile.power,
-            _hours(profile),
+            hour_of_day(profile.clock),
             past.origins[:count],
             past.forecast[:count],
             {level: (past.lower[level][:count], past.upper[level][:count]) for level in past.lower},
@@ -153,9 +153,3 @@ def _bound(card: ModelCard, read: LoadProfile | Sites, stride: int | None = None
         raise InvalidQuery([("stride", "too_many_forecasts", f"{message} With stride={longer} it gets along.")])
     message += " Send fewer sites or a shorter time at once."
     raise InvalidLoadProfile([Problem(None, None, "too_many_forecasts", message)])
-
-
-def _hours(profile: LoadProfile) -> npt.NDArray[np.int64]:
-    """Return the local hours of the day, (n,)."""
-    hours: npt.NDArray[np.int64] = profile.clock.astype("datetime64[h]").astype(np.int64) % 24
-    return hours

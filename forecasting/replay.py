@@ -14,10 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from forecasting.power import preparation
-from models.card import ModelCard
 from models.catalogue import ServedModel
 from models.errors import NonFiniteForecast
-from processing import features, scaling
 from processing.reading import LoadProfile
 
 Floats = npt.NDArray[np.float64]
@@ -47,7 +45,8 @@ def replay(model: ServedModel, histories: Sequence[History]) -> list[Floats]:
     """
     ends = np.cumsum([len(history.origins) for history in histories], dtype=np.int64)
     total = int(ends[-1]) if len(ends) else 0
-    inputs = _normalised(model.card, histories)
+    prepared = preparation(model.card)
+    inputs = [prepared.inputs(history.profile) for history in histories]
     shape = (model.card.window, len(model.card.columns))
     answers = np.empty((total, model.card.horizon), np.float32)
 
@@ -68,19 +67,8 @@ def replay(model: ServedModel, histories: Sequence[History]) -> list[Floats]:
     else:
         with ThreadPoolExecutor(_THREADS) as pool:
             list(pool.map(run, range(0, total, AT_ONCE)))
-    powers = preparation(model.card).power(answers)
+    powers = prepared.power(answers)
     return [powers[end - len(history.origins) : end] for history, end in zip(histories, ends, strict=True)]
-
-
-def _normalised(card: ModelCard, histories: Sequence[History]) -> list[Inputs]:
-    """Normalise each profile as a whole: (n, c) float32."""
-    mean, std = ([getattr(column, name) for column in card.columns] for name in ("mean", "std"))
-    return [
-        np.ascontiguousarray(
-            scaling.normalise(features.named(history.profile, card.column_names), mean, std), np.float32
-        )
-        for history in histories
-    ]
 
 
 def _cut(rows: Inputs, origins: range, windows: Inputs) -> None:

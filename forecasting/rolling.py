@@ -19,6 +19,7 @@ from forecasting.replay import History, replay
 from models.calibration import PAST, REHEARSED, Intervals, around, factors, log_own, log_rehearsed, needed
 from models.catalogue import ServedModel
 from models.intervals import HOURS, Prior
+from processing.features import hour_of_day
 from processing.grid import STEP
 from processing.reading import WEEK, LoadProfile
 
@@ -160,7 +161,7 @@ def rehearsal(profile: LoadProfile, end: int, window: int, horizon: int) -> Hist
 def hours_after(profile: LoadProfile) -> Rows:
     """Give the hour that the clock shows at the quarter-hour after each row: (n,) 0 to 23."""
     after = np.append(profile.clock[1:], profile.clock[-1] + STEP)
-    return np.asarray(after.astype("datetime64[h]").astype(np.int64) % HOURS)
+    return hour_of_day(after)
 
 
 @dataclass(frozen=True)

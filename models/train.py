@@ -31,7 +31,7 @@ from models.trial import forecast
 from models.weights import SAVED_MODEL, digests, plain_files
 from processing import plausibility
 from processing.errors import InvalidLoadProfile, ProcessingError
-from processing.features import columns
+from processing.features import columns, hour_of_day
 from processing.reading import LoadProfile, Reader, Rules
 from processing.scaling import normalise
 from processing.sites import Site, Sites, read_sites
@@ -219,7 +219,7 @@ def _scaling(fleet: Fleet) -> dict[str, Any]:
 
 def _intervals(model: Any, fleet: Fleet, clock: NDArray[np.datetime64]) -> dict[str, Any]:
     origins = fleet.parts["validation"][:: SPARSE if len(fleet.kw) > 1 else 1]
-    hours = clock[origins + 1].astype("datetime64[h]").astype(np.int64) % 24
+    hours = hour_of_day(clock[origins + 1])
     return intervals.learn(
         (kw, origins, residuals(model, fleet, site, origins), hours) for site, kw in enumerate(fleet.kw)
     )

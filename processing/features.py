@@ -37,6 +37,12 @@ def calendar(clock: Instants, cycles: Sequence[str] = tuple(PERIODS)) -> npt.NDA
     return waves.reshape(len(clock), 2 * len(cycles))
 
 
+def hour_of_day(clock: Instants) -> npt.NDArray[np.int64]:
+    """Return the hour that a clock shows: (n,) datetime64, local time, to (n,) 0 to 23."""
+    shown: npt.NDArray[np.int64] = clock.astype("datetime64[h]").astype(np.int64) % 24
+    return shown
+
+
 def columns(profile: LoadProfile) -> npt.NDArray[np.float64]:
     """Return the eleven columns named by `COLUMNS`: (n, 11) float64, the power in kW."""
     return np.column_stack([profile.power, calendar(profile.clock)])

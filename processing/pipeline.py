@@ -27,10 +27,13 @@ class Preparation:
     target_std: float
     window: int
 
+    def inputs(self, profile: LoadProfile) -> npt.NDArray[np.float32]:
+        """Return every row of `profile` as the model consumes it: (n, c) float32, normalised, row after row."""
+        return np.ascontiguousarray(self._normalised(profile), np.float32)
+
     def model_input(self, profile: LoadProfile) -> npt.NDArray[np.float32]:
         """Return the newest window of `profile`: (1, window, c) float32, normalised."""
-        columns = features.named(_newest(profile, self.window), self.columns)
-        return windowing.last_window(scaling.normalise(columns, self.mean, self.std), self.window)
+        return windowing.last_window(self._normalised(_newest(profile, self.window)), self.window)
 
     def model_inputs(self, profiles: Sequence[LoadProfile]) -> npt.NDArray[np.float32]:
         """Return the newest window of each of n profiles: (n, window, c) float32, normalised.
@@ -49,6 +52,9 @@ class Preparation:
                 inputs[at, :, power] = scaling.normalise(newest, self.mean[power], self.std[power])
             before = profile
         return inputs
+
+    def _normalised(self, profile: LoadProfile) -> npt.NDArray[np.float64]:
+        return scaling.normalise(features.named(profile, self.columns), self.mean, self.std)
 
     def power(self, model_output: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
         """Return a model's output (b, horizon) in kW, float64."""
