@@ -8,7 +8,7 @@ BENTOML_HOME is BentoML's own and is left to it.
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,6 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, V
 from sqlalchemy import URL
 
 PREFIX = "LASTGANG_"
+CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")  # Linux's own: microseconds that a container may use, and in how many
 PROJECT = Path(__file__).resolve().parent
 # A Bento is copied, exported and made into images: nothing of this machine may be written into it.
 IN_A_BENTO = (PROJECT.parent / "bento.yaml").exists()
@@ -24,6 +25,15 @@ IN_A_BENTO = (PROJECT.parent / "bento.yaml").exists()
 
 class SettingsError(Exception):
     """A setting is missing or unusable; the message says which variable to set, and to what."""
+
+
+def cores() -> int:
+    """Return how many processor cores this process may use: those it may run on, or less where a container says so."""
+    usable = len(os.sched_getaffinity(0))
+    with suppress(OSError, ValueError):
+        quota, period = CPU_LIMIT.read_text(encoding="ascii").split()
+        usable = min(usable, max(1, round(int(quota) / int(period))))  # "max" is no number: no limit
+    return usable
 
 
 def _address(value: Any) -> Any:
@@ -50,11 +60,11 @@ class Settings(BaseModel):
     ] = IPv4Address("127.0.0.1")
     port: Annotated[int, Field(ge=1, le=65_535, description="Port to listen on; it speaks TLS only.")] = 8443
     workers: Annotated[
-        int, Field(ge=1, le=64, description="Processes that serve; each holds every model (some 500 MB).")
-    ] = 1
-    threads: Annotated[int, Field(ge=1, le=256, description="Forecasts that one worker computes at a time.")] = (
-        os.cpu_count() or 1
-    )
+        int, Field(ge=1, le=64, description="Processes that serve, by default one for each core, up to four.")
+    ] = min(cores(), 4)
+    threads: Annotated[
+        int, Field(ge=1, le=256, description="Long requests (many sites, backtests) that one worker does at a time.")
+    ] = 2
 
     first_user: Annotated[str | None, Field(description="Name of the user made at the first start.")] = None
     first_password: Annotated[

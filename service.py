@@ -15,12 +15,13 @@ from threading import Thread
 from typing import Any, cast
 
 import bentoml
+from starlette.responses import Response
 
 from auth.middleware import AuthMiddleware
 from config import stopping_the_start
 from edge import anomaly_answers, answers, backtest_answers, csv_answers, pages
 from edge.answers import SiteAnswer
-from edge.asking import understand
+from edge.asking import Asked, understand
 from edge.problems import ProblemMiddleware, answering
 from edge.queries import ANOMALIES, BACKTEST, FORECAST, PREDICT
 from edge.timing import TimingMiddleware, stage
@@ -28,12 +29,12 @@ from edge.uploads import UploadMiddleware
 from first_start import announce, prepare
 from forecasting.bulk import site_forecasts
 from forecasting.hindsight import LEVEL, backtests, reader_of_past, surprises, usual_levels
-from forecasting.power import power
+from forecasting.power import power_soon
 from forecasting.rolling import intervals, prior
 from models.watching import Watch
 from processing.sites import Site, Sites, read_sites
 from processing.table import read_table
-from worker import PROBES, app, authenticate, catalogue, settings
+from worker import PROBES, app, authenticate, catalogue, settings, turns
 
 logger = logging.getLogger("bentoml.lastgang")  # BentoML configures the loggers below its own name
 
@@ -53,8 +54,9 @@ MIDDLEWARES: tuple[tuple[Any, dict[str, Any]], ...] = (  # the outermost first
 @bentoml.service(
     name="lastgang",
     workers=settings.workers,
-    threads=settings.threads,
     traffic={"timeout": 2 * settings.request_seconds},  # never reached: ProblemMiddleware gives up before, in our shape
+    # BentoML would make a span of each request, which takes as long as reading a week, and give it to nobody.
+    tracing={"excluded_urls": ".*"},
     metrics={"enabled": False},  # BentoML's labels hold the raw path: anyone could make thousands of series
     logging={"access": {"enabled": False}},  # it prints the decoded path: %0a would forge a line
     http={"host": str(settings.host), "port": settings.port},
@@ -92,33 +94,29 @@ class Lastgang:
     # BentoML makes a schema from what a method says that it returns, and knows none for a Response: hence Any.
     @bentoml.api(route="/predict/{model}")
     @answering
-    def predict(self, ctx: bentoml.Context) -> Any:
+    async def predict(self, ctx: bentoml.Context) -> Any:
         """Answer with the bare matrix `[[8 numbers in kW]]`, as the clients of the source thesis expect it."""
         asked = understand(ctx.request, PREDICT, catalogue())
         with stage("read"):
-            profile = asked.reader.read(read_table(asked.upload))
-        steps = power(asked.model, [profile])
+            profile = await turns().by_size(asked.upload, lambda: asked.reader.read(read_table(asked.upload)))
+        steps = await power_soon(asked.model, profile)
         with stage("answer"):
             return answers.json_response(steps.tolist())
 
     @bentoml.api(route="/forecast/{model}")
     @answering
-    def forecast(self, ctx: bentoml.Context) -> Any:
+    async def forecast(self, ctx: bentoml.Context) -> Any:
         """Answer with the same numbers, their time stamps and what they were made from; for one site or many."""
         asked = understand(ctx.request, FORECAST, catalogue())
         model, levels = asked.model, asked.query.levels
         if levels:
             prior(model)  # a model without intervals is told before a large file is read
         with stage("read"):
-            read = read_sites(asked.upload, asked.reader)
+            read = await turns().by_size(asked.upload, lambda: read_sites(asked.upload, asked.reader))
         if isinstance(read, Sites):
-            forecasts = site_forecasts(model, read.sites, levels)
-            with stage("answer"):
-                if asked.as_csv:
-                    return csv_answers.response(model, read.notes, forecasts, levels)
-                return answers.site_forecasts(model, asked.time_zone, read.notes, forecasts)
-        steps = power(model, [read])
-        sure = intervals(model, [read], steps, levels)[0] if levels else None
+            return await turns().long(lambda: _forecast_sites(asked, read))
+        steps = await power_soon(model, read)
+        sure = (await turns().long(lambda: intervals(model, [read], steps, levels)))[0] if levels else None
         with stage("answer"):
             if asked.as_csv:
                 return csv_answers.response(model, (), [SiteAnswer(Site("", read), steps[0], sure)], levels)
@@ -126,31 +124,47 @@ class Lastgang:
 
     @bentoml.api(route="/backtest/{model}")
     @answering
-    def backtest(self, ctx: bentoml.Context) -> Any:
+    async def backtest(self, ctx: bentoml.Context) -> Any:
         """Answer with how good the model would have been over the past of one site or many, beside naive forecasts."""
         asked = understand(ctx.request, BACKTEST, catalogue())
-        levels = asked.query.levels or usual_levels(asked.model.card)
-        with stage("read"):
-            read = read_sites(asked.upload, reader_of_past(asked.model, asked.time_zone, asked.rules, levels))
-        results = backtests(asked.model, read, levels, asked.query.stride)
-        with stage("answer"):
-            if asked.as_csv:
-                return backtest_answers.table(asked.model, read, results, levels)
-            return backtest_answers.response(asked.model, asked.time_zone, read, results)
+        return await turns().long(lambda: _backtest(asked))
 
     @bentoml.api(route="/anomalies/{model}")
     @answering
-    def anomalies(self, ctx: bentoml.Context) -> Any:
+    async def anomalies(self, ctx: bentoml.Context) -> Any:
         """Answer with the quarter-hours of one site or many that were not as forecast."""
         asked = understand(ctx.request, ANOMALIES, catalogue())
-        level = asked.query.only_level(LEVEL)
-        with stage("read"):
-            read = read_sites(asked.upload, reader_of_past(asked.model, asked.time_zone, asked.rules, [level]))
-        results = surprises(asked.model, read, level)
-        with stage("answer"):
-            if asked.as_csv:
-                return anomaly_answers.table(read, results, level)
-            return anomaly_answers.response(asked.model, asked.time_zone, read, results, level)
+        return await turns().long(lambda: _anomalies(asked))
+
+
+def _forecast_sites(asked: Asked, read: Sites) -> Response:
+    forecasts = site_forecasts(asked.model, read.sites, asked.query.levels)
+    with stage("answer"):
+        if asked.as_csv:
+            return csv_answers.response(asked.model, read.notes, forecasts, asked.query.levels)
+        return answers.site_forecasts(asked.model, asked.time_zone, read.notes, forecasts)
+
+
+def _backtest(asked: Asked) -> Response:
+    levels = asked.query.levels or usual_levels(asked.model.card)
+    with stage("read"):
+        read = read_sites(asked.upload, reader_of_past(asked.model, asked.time_zone, asked.rules, levels))
+    results = backtests(asked.model, read, levels, asked.query.stride)
+    with stage("answer"):
+        if asked.as_csv:
+            return backtest_answers.table(asked.model, read, results, levels)
+        return backtest_answers.response(asked.model, asked.time_zone, read, results)
+
+
+def _anomalies(asked: Asked) -> Response:
+    level = asked.query.only_level(LEVEL)
+    with stage("read"):
+        read = read_sites(asked.upload, reader_of_past(asked.model, asked.time_zone, asked.rules, [level]))
+    results = surprises(asked.model, read, level)
+    with stage("answer"):
+        if asked.as_csv:
+            return anomaly_answers.table(read, results, level)
+        return anomaly_answers.response(asked.model, asked.time_zone, read, results, level)
 
 
 for middleware, options in MIDDLEWARES:

@@ -14,14 +14,17 @@ from auth.tokens import Tokens
 from auth.users import UserStore
 from config import load_settings, stopping_the_start
 from edge import pages
+from edge.metrics import Metrics
 from edge.problems import handle_errors
 from edge.timing import stage
+from edge.turns import Turns
 from first_start import signing_key
+from models.batching import Batches
 from models.catalogue import Catalogue
 from models.store import Store
 
 PROBES = ("/livez", "/readyz", "/healthz")
-BATCH_SIZES = (1, 32)  # windows that a model is compiled for; half a second and some MB for each at the start
+BATCH_SIZES = (1, 16)  # windows that a model is compiled for; some seconds and 18 MB for each
 
 with stopping_the_start():
     settings = load_settings()
@@ -30,7 +33,19 @@ with stopping_the_start():
 @cache
 def catalogue() -> Catalogue:
     """Return the models of this worker; `Lastgang.__init__` loads them."""
-    return Catalogue(Store(), batch_sizes=BATCH_SIZES)
+    return Catalogue(Store(), batch_sizes=BATCH_SIZES, gather=lambda runner: Batches(runner, metrics().batch))
+
+
+@cache
+def metrics() -> Metrics:
+    """Return what counts in this worker."""
+    return Metrics()
+
+
+@cache
+def turns() -> Turns:
+    """Return what does the work of this worker's requests."""
+    return Turns(settings.threads)
 
 
 @cache

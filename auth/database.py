@@ -47,6 +47,17 @@ def open_database(url: str, tables: sa.MetaData) -> sa.Engine:
     return engine
 
 
+def watch(engine: sa.Engine) -> sqlite3.Connection | None:
+    """Open a connection that looks for the changes of others and never waits; None where there is no SQLite file.
+
+    Raises:
+        sqlite3.Error: it cannot be opened.
+    """
+    if engine.dialect.name != "sqlite":
+        return None
+    return sqlite3.connect(str(engine.url.database), timeout=0, isolation_level=None, check_same_thread=False)
+
+
 def _sqlite(place: sa.URL) -> sa.Engine:
     path = place.database
     if not path or path == ":memory:" or path.startswith("file:"):

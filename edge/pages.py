@@ -1,4 +1,4 @@
-"""What there is to read: the list of models, their cards, the OpenAPI document and the page made from it.
+"""What there is to read: the models, their cards, the metrics, the OpenAPI document and the page made from it.
 
 BentoML has an index page and a document of its own. Its page loads a third party's tracking script, beside a
 field where people type their password, and its document knows neither the file nor the token; so both are
@@ -11,11 +11,12 @@ from typing import Annotated
 
 from fastapi import FastAPI, Query, Security
 from fastapi.openapi.docs import get_swagger_ui_html
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from auth.app import BEARER
 from edge import openapi
 from edge.answers import ModelEntry, ModelList
+from edge.metrics import exposition
 from models.card import ModelCard
 from models.catalogue import Catalogue
 
@@ -54,6 +55,17 @@ def add_routes(app: FastAPI, catalogue: Callable[[], Catalogue]) -> None:
     def card(model: str, version: Annotated[str | None, Query(description=openapi.VERSION)] = None) -> ModelCard:
         """Return what the model consumes, what it learnt from, and how well it does beside naive forecasts."""
         return catalogue().get(model, version).card
+
+    @app.get(
+        "/metrics",
+        summary="Read the metrics",
+        tags=["metrics"],
+        dependencies=closed,
+        response_class=PlainTextResponse,
+    )
+    def metrics() -> Response:
+        """Return what all workers have counted, in Prometheus's text format."""
+        return exposition()
 
     @app.get("/docs.json", include_in_schema=False)
     def document() -> Response:

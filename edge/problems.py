@@ -8,7 +8,7 @@ Nothing here redirects: Starlette would, from a path with a slash too many, to w
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import wraps
 from http import HTTPStatus
@@ -161,7 +161,7 @@ def handle_errors(app: FastAPI) -> None:
         app.add_exception_handler(cls, answer)
 
 
-def answering(endpoint: Callable[[Any, Any], Response]) -> Callable[[Any, Any], Response]:
+def answering(endpoint: Callable[[Any, Any], Awaitable[Response]]) -> Callable[[Any, Any], Awaitable[Response]]:
     """Let an endpoint of BentoML answer with problem documents for every error of the table.
 
     BentoML would log a traceback for each of them. It also sets the status from its context, whatever the
@@ -169,9 +169,9 @@ def answering(endpoint: Callable[[Any, Any], Response]) -> Callable[[Any, Any], 
     """
 
     @wraps(endpoint)
-    def answer(service: Any, ctx: Any) -> Response:
+    async def answer(service: Any, ctx: Any) -> Response:
         try:
-            response = endpoint(service, ctx)
+            response = await endpoint(service, ctx)
         except tuple(KINDS) as error:
             response = problem(error)
         ctx.response.status_code = response.status_code

@@ -22,6 +22,16 @@ def power(model: ServedModel, profiles: Sequence[LoadProfile]) -> npt.NDArray[np
     return prepared.power(outputs)
 
 
+async def power_soon(model: ServedModel, profile: LoadProfile) -> npt.NDArray[np.float64]:
+    """Go the same way from one load profile to (1, horizon) kW, in a batch with whoever else is on it now."""
+    prepared = preparation(model.card)
+    with stage("features"):
+        window = prepared.model_input(profile)
+    with stage("model"):
+        output = await model.batches.forecast(window)
+    return prepared.power(output)
+
+
 def preparation(card: ModelCard) -> Preparation:
     """Return what the card says of a model's input and output."""
     return Preparation(

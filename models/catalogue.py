@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from models.batching import Batches
 from models.card import CARD
 from models.errors import InvalidCard, ModelError, ModelUnavailable, UnknownModel, UnknownVersion, VersionNotLoaded
 from models.labels import FILE, LABELS, STABLE, Labels, current, told
 from models.weights import verify
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from models.card import ModelCard
     from models.labels import Label
@@ -32,12 +33,20 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ServedModel:
-    """One version of one model, ready to answer."""
+    """One version of one model, ready to answer.
+
+    `batches` is the way to the runner for requests of one window; it is made of the runner by `gather`.
+    """
 
     name: str
     version: str
     card: ModelCard
     runner: Runner
+    gather: InitVar[Callable[[Runner], Batches]] = Batches
+    batches: Batches = field(init=False)
+
+    def __post_init__(self, gather: Callable[[Runner], Batches]) -> None:
+        object.__setattr__(self, "batches", gather(self.runner))
 
 
 @dataclass(frozen=True)
@@ -71,14 +80,17 @@ class Known:
 class Catalogue:
     """Every model of Lastgang in a store. Any number of threads may call `get` at once."""
 
-    def __init__(self, store: Store, *, batch_sizes: Sequence[int] = (1,)) -> None:
+    def __init__(
+        self, store: Store, *, batch_sizes: Sequence[int] = (1,), gather: Callable[[Runner], Batches] = Batches
+    ) -> None:
         """Know the store; nothing is loaded before `load`.
 
         Args:
             store: where the models are.
             batch_sizes: the batch sizes to compile for each model.
+            gather: makes the batches of a model.
         """
-        self._store = store
+        self._store, self._gather = store, gather
         self._batch_sizes = tuple(batch_sizes)
         self._known: dict[str, Known] = {}
         self._loading = threading.Lock()
@@ -208,7 +220,7 @@ class Catalogue:
         # Before the first load is done nobody can be answered; afterwards the old version answers meanwhile.
         runner = Runner(entry.directory, card, self._batch_sizes, rest_later=self._seen is None)
         log.info("model %s is loaded (%s)", entry.tag, "XLA" if runner.compiled else "no XLA")
-        return ServedModel(entry.name, entry.version, card, runner)
+        return ServedModel(entry.name, entry.version, card, runner, self._gather)
 
 
 def _labelled(known: Known, label: Label) -> ServedModel:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from itertools import pairwise
+from dataclasses import dataclass
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from models.errors import InvalidCard, ModelUnavailable, NonFiniteForecast, Refu
 from models.weights import weight_root
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -30,6 +31,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 _Call = Callable[[Any], Any]
+TIMED = 3  # calls of each batch size, of which the quickest counts
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A model for batches of one size, warm: what to call, and how many seconds a call took."""
+
+    call: _Call
+    seconds: float
 
 
 class Runner:
@@ -64,17 +74,17 @@ class Runner:
         now, self._later = (sizes[:1], sizes[1:]) if rest_later else (sizes, [])
         self.compiled = True
         try:
-            self._calls = self._warm(now)
+            self._compiled = self._warm(now)
         except RefusedWeights as error:
             log.warning("model %s: XLA cannot compile it, trying without (%s)", card.name, error.reason)
             self.compiled = False
-            self._calls = self._warm(now)
+            self._compiled = self._warm(now)
         self._try(directory)
 
     @property
     def batch_sizes(self) -> tuple[int, ...]:
         """The sizes that are compiled by now, rising."""
-        return tuple(self._calls)
+        return tuple(self._compiled)
 
     def compile_rest(self) -> None:
         """Compile the sizes that were left for later; `predict` goes on meanwhile and then uses them.
@@ -83,7 +93,7 @@ class Runner:
             RefusedWeights, InvalidCard: as the constructor does; the sizes that there are stay.
         """
         later, self._later = self._later, []
-        self._calls = {**self._calls, **self._warm(later)}
+        self._compiled = {**self._compiled, **self._warm(later)}
 
     def predict(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Forecast.
@@ -95,24 +105,38 @@ class Runner:
             (n, horizon) float32, normalised.
 
         Raises:
+            ValueError, ModelUnavailable: as `outputs` does.
+            NonFiniteForecast: if an answer holds NaN or infinity.
+        """
+        y = self.outputs(x)
+        if not (finite := np.isfinite(y).all(axis=1)).all():
+            raise NonFiniteForecast(self.card.name, np.flatnonzero(~finite).tolist())
+        return y
+
+    def outputs(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Forecast as `predict` does, whether the answers are finite or not.
+
+        Raises:
             ValueError: for any other shape; callers make it from the card.
             ModelUnavailable: if TensorFlow fails.
-            NonFiniteForecast: if an answer holds NaN or infinity.
         """
         x = np.ascontiguousarray(x, dtype=np.float32)
         shape = (self.card.window, len(self.card.columns))
         if x.shape[1:] != shape:
             raise ValueError(f"model {self.card.name!r} takes (n, {shape[0]}, {shape[1]}), got {x.shape}")
         y = np.empty((len(x), self.card.horizon), np.float32)
-        calls = self._calls
+        compiled = self._compiled
         try:
-            for start, stop, size in chunks(len(x), tuple(calls)):
-                y[start:stop] = calls[size](_padded(x[start:stop], size))[: stop - start]
+            for start, stop, size in chunks(len(x), compiled):
+                y[start:stop] = compiled[size].call(_padded(x[start:stop], size))[: stop - start]
         except _tensorflow().errors.OpError as error:
             raise ModelUnavailable(self.card.name, _first_line(error)) from error
-        if not (finite := np.isfinite(y).all(axis=1)).all():
-            raise NonFiniteForecast(self.card.name, np.flatnonzero(~finite).tolist())
         return y
+
+    def seconds(self, n: int) -> float:
+        """Tell about how long `outputs` takes for n windows where nothing else goes on."""
+        compiled = self._compiled
+        return sum(compiled[size].seconds for _, _, size in chunks(n, compiled))
 
     def _try(self, directory: Path) -> None:
         """Refuse a model that could answer nobody, before its clients are told that their load profiles are odd."""
@@ -125,33 +149,32 @@ class Runner:
             )
             raise RefusedWeights(directory, reason) from None
 
-    def _warm(self, sizes: Sequence[int]) -> dict[int, _Call]:
-        directory, calls = self._directory, {}
+    def _warm(self, sizes: Sequence[int]) -> dict[int, Compiled]:
+        directory, compiled = self._directory, {}
         for size in sizes:
             shape = (size, self.card.window, len(self.card.columns))
             try:
-                calls[size] = _compile(self._call, shape, xla=self.compiled)
-                answer = calls[size](np.zeros(shape, np.float32))
+                call = _compile(self._call, shape, xla=self.compiled)
+                answer = call(np.zeros(shape, np.float32))
             except (ValueError, TypeError, _tensorflow().errors.OpError) as error:
                 reason = f"cannot be run with an input of shape {shape} ({_first_line(error)})"
                 raise RefusedWeights(directory, reason) from error
             if answer.shape != (size, self.card.horizon):
                 told = f"(None, {self.card.horizon})"
                 raise InvalidCard(directory / CARD, [f"horizon: says {told}, but {size} windows gave {answer.shape}"])
-        return calls
+            compiled[size] = Compiled(call, _quickest(call, shape))
+        return compiled
 
 
-def chunks(n: int, sizes: Sequence[int]) -> Iterator[tuple[int, int, int]]:
-    """Cut n rows into pieces (start, stop, size) with stop - start <= size, one of the rising `sizes`.
+def chunks(n: int, compiled: Mapping[int, Compiled]) -> Iterator[tuple[int, int, int]]:
+    """Cut n rows into pieces (start, stop, size) with stop - start <= size, one of the compiled sizes.
 
-    A piece is padded only where more than half of it is filled: a batch costs about as much as its size.
+    Each piece is of the size that takes the least time for each row that is left, padding counted in.
     """
     start = 0
     while (rest := n - start) > 0:
-        size = sizes[0]
-        for smaller, larger in pairwise(sizes):
-            if rest >= larger or (rest > smaller and 2 * rest > larger):
-                size = larger
+        per_row = {size: one.seconds / min(size, rest) for size, one in compiled.items()}
+        size = min(per_row, key=per_row.__getitem__)
         stop = min(n, start + size)
         yield start, stop, size
         start = stop
@@ -174,6 +197,15 @@ def _padded(x: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     padded = np.zeros((size, *x.shape[1:]), np.float32)
     padded[: len(x)] = x
     return padded
+
+
+def _quickest(call: _Call, shape: tuple[int, ...]) -> float:
+    x, seconds = np.zeros(shape, np.float32), []
+    for _ in range(TIMED):
+        start = perf_counter()
+        call(x)
+        seconds.append(perf_counter() - start)
+    return min(seconds)
 
 
 def _compile(call: _Call, shape: tuple[int, ...], *, xla: bool) -> _Call:

@@ -1,11 +1,12 @@
 """Settings: where they come from, and what is said of a bad one."""
 
+import os
 import re
 from pathlib import Path
 
 import pytest
 
-from config import PREFIX, PROJECT, SECRETS, Settings, SettingsError, load_settings, stopping_the_start
+from config import PREFIX, PROJECT, SECRETS, Settings, SettingsError, cores, load_settings, stopping_the_start
 
 
 def test_defaults_serve_in_development() -> None:
@@ -15,6 +16,26 @@ def test_defaults_serve_in_development() -> None:
     assert settings.home == PROJECT / ".lastgang"
     assert settings.user_database == f"sqlite:///{PROJECT / '.lastgang' / 'users.db'}"
     assert settings.docs_are_open
+
+
+def test_workers_and_threads_fit_the_machine() -> None:
+    """There is a worker for each core that may be used, and no more than four."""
+    assert 1 <= cores() <= (os.cpu_count() or 1)
+    assert load_settings({}).workers == min(cores(), 4)
+
+
+@pytest.mark.parametrize(
+    "limit, expected", [("max 100000", 8), ("150000 100000", 2), ("10000 100000", 1), ("9e9 x", 8)]
+)
+def test_a_container_may_have_less_than_a_core(
+    limit: str, expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limit that the kernel sets a container counts, rounded to whole cores, and at least one is left."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.setattr("config.CPU_LIMIT", tmp_path / "cpu.max")
+    assert cores() == 8
+    (tmp_path / "cpu.max").write_text(f"{limit}\n", encoding="ascii")
+    assert cores() == expected
 
 
 GIVEN = [

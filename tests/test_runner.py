@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from toy import QUIET, card_of, keras_folder, keras_model, model_folder
 
 from models.errors import InvalidCard, ModelUnavailable, NonFiniteForecast, RefusedWeights
-from models.runner import Runner, chunks, ordinary_week
+from models.runner import Compiled, Runner, chunks, ordinary_week
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,34 +37,45 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Runner:
     return Runner(folder, card_of(folder), SIZES)
 
 
+def timed(seconds: dict[int, float]) -> dict[int, Compiled]:
+    """Give batch sizes that take so long."""
+    return {size: Compiled(lambda x: x, each) for size, each in seconds.items()}
+
+
 @pytest.mark.parametrize(
-    "n, sizes, expected",
+    "n, seconds, expected",
     [
-        (0, (1, 8, 32), []),
-        (1, (1, 8, 32), [1]),
-        (2, (1, 8, 32), [1, 1]),
-        (5, (1, 8, 32), [8]),
-        (8, (1, 8, 32), [8]),
-        (9, (1, 8, 32), [8, 1]),
-        (17, (1, 8, 32), [32]),
-        (16, (1, 8, 32), [8, 8]),
-        (70, (1, 8, 32), [32, 32, 8]),
-        (3, (8,), [8]),
-        (20, (8,), [8, 8, 8]),
+        (0, {1: 1.0, 16: 3.0}, []),
+        (1, {1: 1.0, 16: 3.0}, [1]),
+        (3, {1: 1.0, 16: 3.0}, [1, 1, 1]),
+        (4, {1: 1.0, 16: 3.0}, [16]),
+        (16, {1: 1.0, 16: 3.0}, [16]),
+        (18, {1: 1.0, 16: 3.0}, [16, 1, 1]),
+        (20, {1: 1.0, 16: 3.0}, [16, 16]),
+        (5, {1: 1.0, 16: 16.0}, [1, 1, 1, 1, 1]),
+        (70, {1: 1.0, 8: 2.0, 32: 6.0}, [32, 32, 8]),
+        (3, {8: 2.0}, [8]),
+        (20, {8: 2.0}, [8, 8, 8]),
     ],
 )
-def test_rows_are_cut_into_the_warmed_sizes(n: int, sizes: tuple[int, ...], expected: list[int]) -> None:
-    """A batch is padded only where more than half of it is filled, or nothing smaller was warmed."""
-    assert [size for _, _, size in chunks(n, sizes)] == expected
+def test_rows_are_cut_where_that_takes_the_least_time(n: int, seconds: dict[int, float], expected: list[int]) -> None:
+    """A batch is padded where that is quicker for each row than the smaller batches; nothing smaller, no choice."""
+    assert [size for _, _, size in chunks(n, timed(seconds))] == expected
 
 
-@given(n=st.integers(0, 500), sizes=st.sets(st.integers(1, 64), min_size=1))
-def test_every_row_is_computed_once(n: int, sizes: set[int]) -> None:
-    """The pieces follow one another from 0 to n and none is longer than its batch."""
-    pieces = list(chunks(n, sorted(sizes)))
+@given(n=st.integers(0, 500), seconds=st.dictionaries(st.integers(1, 64), st.floats(1e-6, 10), min_size=1))
+def test_every_row_is_computed_once(n: int, seconds: dict[int, float]) -> None:
+    """The pieces follow one another from 0 to n and none is longer than its batch, whatever takes how long."""
+    pieces = list(chunks(n, timed(seconds)))
     assert [start for start, _, _ in pieces] == [0, *(stop for _, stop, _ in pieces)][: len(pieces)]
     assert (pieces[-1][1] if pieces else 0) == n
-    assert all(0 < stop - start <= size and size in sizes for start, stop, size in pieces)
+    assert all(0 < stop - start <= size and size in seconds for start, stop, size in pieces)
+
+
+def test_it_is_told_how_long_a_batch_takes(toy: Runner) -> None:
+    """The seconds of n windows are those of the batches that they are cut into, as they were measured."""
+    assert toy.seconds(0) == 0
+    assert 0 < toy.seconds(1) <= toy.seconds(2) <= 2 * toy.seconds(1)
 
 
 @pytest.mark.parametrize("n", [0, 1, 3, 4, 5, 11])
@@ -128,7 +139,7 @@ def test_no_call_brings_a_shape_that_was_not_warmed(tmp_path: Path) -> None:
 
         return record
 
-    runner._calls = {size: recording(size, call) for size, call in runner._calls.items()}
+    runner._compiled = {size: Compiled(recording(size, one.call), 1.0) for size, one in runner._compiled.items()}
     for n in range(12):
         runner.predict(noise(n))
     assert set(seen) == {(size, (size, 672, 7)) for size in SIZES}

@@ -218,3 +218,19 @@ def test_a_week_of_another_scale_is_doubted_by_a_model_that_has_one(ada: httpx.C
     (small,) = ada.post("/predict/gru", files={"file": week}).raise_for_status().json()
     (large,) = ada.post("/predict/gru", files=files).raise_for_status().json()
     assert large == pytest.approx([1000 * kw for kw in small], rel=1e-3)
+
+
+def test_metrics_of_all_workers_are_told(ada: httpx.Client, week: bytes) -> None:
+    """A forecast counts as a batch of its model, in Prometheus's format, whichever worker made it."""
+    from prometheus_client.parser import text_string_to_metric_families  # noqa: PLC0415
+
+    def batches() -> float:
+        answer = ada.get("/metrics").raise_for_status()
+        assert answer.headers["content-type"].startswith("text/plain; version=")
+        samples = [sample for family in text_string_to_metric_families(answer.text) for sample in family.samples]
+        counts = [one for one in samples if one.name == "lastgang_batch_windows_count" and one.labels["model"] == "gru"]
+        return sum(one.value for one in counts)
+
+    before = batches()
+    ada.post("/predict/gru", files={"file": week}).raise_for_status()
+    assert batches() == before + 1

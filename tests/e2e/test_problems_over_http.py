@@ -112,7 +112,6 @@ NAMES = [
 OTHERS = [
     Bad("the card of an unknown model", 404, "unknown-model", path="/models/nope", method="GET"),
     Bad("an unknown path", 404, "not-found", path="/nothing-here", method="GET"),
-    Bad("the metrics, which are off", 404, "not-found", path="/metrics", method="GET"),
     Bad("an unknown static file", 404, "not-found", path="/static_content/nothing", method="GET"),
     Bad("a way out of the static files", 404, "not-found", path="/static_content/%2e%2e/app.py", method="GET"),
     Bad("GET of a prediction", 405, "method-not-allowed", method="GET"),

@@ -49,6 +49,7 @@ ROUTES = [
     Route("GET", "/schema.json", "/schema.json"),
     Route("GET", "/users/me", "/users/me"),
     Route("GET", "/models", "/models"),
+    Route("GET", "/metrics", "/metrics"),
     Route("GET", "/models/{model}", "/models/gru"),
     Route("POST", "/predict/{model}", "/predict/gru", sent=CSV),
     Route("POST", "/predict/{model}", "/predict/cnn", sent=CSV),

@@ -1,0 +1,34 @@
+"""Where the work of a request is done: short work on the event loop, long work in a thread.
+
+A hop to a thread and back costs about as much as reading a week, and Python lets one thread work at a time, so a week
+is read where its request is. What takes longer than some milliseconds would keep every other request waiting there:
+it goes to one of a few threads, for which requests queue.
+"""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import anyio.to_thread
+
+Result = TypeVar("Result")
+
+SHORT = 131_072  # bytes of a CSV: seven weeks of one site, which take about 3 ms
+
+
+class Turns:
+    """Does the work of requests.
+
+    Args:
+        threads: how many long ones go on at a time.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._limiter = anyio.CapacityLimiter(threads)
+
+    async def long(self, work: Callable[[], Result]) -> Result:
+        """Do the work in a thread."""
+        return await anyio.to_thread.run_sync(work, limiter=self._limiter)
+
+    async def by_size(self, upload: bytes, work: Callable[[], Result]) -> Result:
+        """Do here what needs so little time with this upload that nobody minds, and the rest in a thread."""
+        return work() if len(upload) <= SHORT else await self.long(work)
