@@ -19,7 +19,7 @@ from benchmarks.peers import __main__ as command
 from benchmarks.peers import report
 from benchmarks.peers.environments import REQUIREMENTS
 from benchmarks.peers.figures import Cell, Row, cell, median, percentile
-from benchmarks.peers.lineup import FLOORS, OURS, lineup
+from benchmarks.peers.lineup import FLOORS, OTHERS, OURS, Peer, lineup
 from benchmarks.peers.load import Generator, Load, split
 from benchmarks.peers.rounds import judge
 from benchmarks.peers.serving import difference
@@ -257,6 +257,17 @@ def test_names_are_unique_and_ours_are_among_them(tmp_path: Path) -> None:
     assert len(set(names)) == len(names)
     assert {*OURS, *FLOORS, "tensorflow-serving"} <= set(names)
     assert "tensorflow-serving" not in {peer.name for peer in lineup()}
+
+
+@pytest.mark.parametrize("peer", lineup(), ids=lambda peer: peer.name)
+def test_what_a_peer_serves_is_there(peer: Peer) -> None:
+    """Every file and every `module:name` of a peer's commands stands among the peers' programs."""
+    for word in (word for words in peer.commands for word in words):
+        if word.endswith(".py"):
+            assert (OTHERS / word).is_file()
+        elif named := re.fullmatch(r"(\w+):(\w+)", word):
+            module, name = named.groups()
+            assert re.search(rf"^(class )?{name}\b", (OTHERS / f"{module}.py").read_text(), re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", sorted({peer.environment for peer in lineup() if peer.environment}))
