@@ -6,11 +6,13 @@ import json
 import re
 import socketserver
 import ssl
+import sys
 import threading
 from collections import Counter
 from contextlib import suppress
 from itertools import cycle
 from math import inf, isnan, nan
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,16 +21,16 @@ from benchmarks.peers import __main__ as command
 from benchmarks.peers import report
 from benchmarks.peers.environments import REQUIREMENTS
 from benchmarks.peers.figures import Cell, Row, cell, median, percentile
+from benchmarks.peers.ground import Ground
 from benchmarks.peers.lineup import FLOORS, OTHERS, OURS, Peer, lineup
 from benchmarks.peers.load import Generator, Load, split
 from benchmarks.peers.rounds import judge
-from benchmarks.peers.serving import difference
+from benchmarks.peers.serving import Serving, difference
 from config import Settings
 from first_start import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
 WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]"
 
@@ -187,6 +189,27 @@ def test_load(generator: Generator, answers: list[bytes], given: list[bytes], er
     assert min(load.milliseconds) > 0
     assert load.bodies == {b"[]": len(load.milliseconds)}
     assert set(load.errors) == errors
+
+
+@pytest.fixture
+def ground(home: Path) -> Ground:
+    """Give a ground for peers that are not asked anything."""
+    return Ground("folded", home, home, "", b"")
+
+
+def test_peers_side_by_side_are_told_apart(ground: Ground, tmp_path: Path) -> None:
+    """Each of two running peers counts and ends its own processes, those below its command included."""
+    command = "from subprocess import *; Popen(['cat'], stdin=PIPE).wait()"  # cat ends with it, as its pipe does
+    peer = Peer("idle", "Idle", (("-c", command),), "none")
+    python = Path(sys.executable)
+    with Serving(peer, ground, python, tmp_path / "one") as one:
+        with Serving(peer, ground, python, tmp_path / "other") as other:
+            while one.processes() < 2 or other.processes() < 2:
+                pass
+            assert (one.processes(), other.processes()) == (2, 2)
+            assert other.processor_seconds() > 0
+        assert (one.processes(), other.processes()) == (2, 0)
+    assert one.processes() == 0
 
 
 def row(name: str, p50: float, rate: float, title: str = "", p99: float = 9.0) -> Row:

@@ -83,7 +83,8 @@ def prepare(table: str, work: Path) -> Ground:
     model = ROOT / "models" / "pretrained" / "gru" if table == "folded" else plain(work / "models" / "plain")
     ground = Ground(table, model, home, secrets.token_hex(32), b"")
     environment = os.environ | ground.variables()
-    for command in (["import_models.py", str(model)], ["import_models.py"], ["-c", PREPARE]):
+    own = [] if table == "folded" else [["import_models.py", str(model)]]
+    for command in (*own, ["import_models.py"], ["-c", PREPARE]):
         subprocess.run([sys.executable, *command], cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
     tokens = Tokens([SigningKey(ground.secret.encode())], "lastgang", "lastgang", LIFETIME)
     token = tokens.issue(USER, datetime.now(UTC) + timedelta(seconds=2))  # later than the user's password was set
