@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-import socketserver
 import ssl
 import sys
-import threading
 from collections import Counter
-from contextlib import suppress
-from itertools import cycle
 from math import inf, isnan, nan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from answering import serving
 
 from benchmarks.peers import __main__ as command
 from benchmarks.peers import report
@@ -30,7 +27,7 @@ from config import Settings
 from first_start import prepare
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
 WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]"
 
@@ -114,32 +111,6 @@ def test_a_wrong_answer_under_load_is_an_error() -> None:
     assert load.errors == {"wrong answer": 4}
 
 
-class Server(socketserver.ThreadingTCPServer):
-    """A TLS server that gives the same answers over and over, to each connection from the first on."""
-
-    request_queue_size = 64
-
-    def __init__(self, answers: Sequence[bytes], certificate: Path, key: Path) -> None:
-        self.answers = answers
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.load_cert_chain(certificate, key)
-        super().__init__(("127.0.0.1", 0), Answering)
-
-
-class Answering(socketserver.BaseRequestHandler):
-    """One connection: answers every request, each of which comes in one piece; an empty answer closes it."""
-
-    server: Server
-
-    def handle(self) -> None:
-        """Answer until the client or an empty answer closes the connection."""
-        with self.server.context.wrap_socket(self.request, server_side=True) as connection, suppress(OSError):
-            for answer in cycle(self.server.answers):
-                if not connection.recv(1_000) or not answer:
-                    break
-                connection.sendall(answer)
-
-
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a home folder with a certificate."""
@@ -157,13 +128,9 @@ def answers() -> list[bytes]:
 @pytest.fixture
 def generator(home: Path, answers: list[bytes]) -> Iterator[Generator]:
     """Give a generator of load on a server with those answers."""
-    with Server(answers, home / "tls.crt", home / "tls.key") as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+    with serving(answers, home) as address:
         context = ssl.create_default_context(cafile=str(home / "tls.crt"))
-        yield Generator(("127.0.0.1", server.server_address[1]), context, b"GET / HTTP/1.1\r\n\r\n")
-        server.shutdown()
-        thread.join()
+        yield Generator(address, context, b"GET / HTTP/1.1\r\n\r\n")
 
 
 BUSY = b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"
