@@ -63,7 +63,7 @@ class Pace:
         self._fill(connections)
         self._start = time.perf_counter()
         due, end = self._start, self._start + seconds
-        while (now := time.perf_counter()) < end or self._busy or (rate and due < end):
+        while (now := time.perf_counter()) < end or self._busy or (rate and due < end and now < end + PATIENCE):
             self._fill(connections)
             while self._idle and (due <= now and due < end if rate else now < end):
                 self._send(self._idle.popleft(), due if rate else now)
@@ -74,6 +74,9 @@ class Pace:
             self._give_up()
             if tell:
                 tell(min(now - self._start, seconds))
+        while rate and due < end:
+            self._answers.append(Answer(due - self._start, next(self._requests)[0], 0.0, "never sent"))
+            due += 1 / rate
         for connection in self._open.values():
             connection.socket.close()
         self._epoll.close()
