@@ -16,9 +16,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import httpx
@@ -47,8 +49,8 @@ class Figures:
 
 
 @contextmanager
-def service() -> "Iterator[tuple[str, Path, float, psutil.Process]]":
-    """Serve until left; give the address, the certificate, the seconds to ready and the process."""
+def service(**settings: str) -> "Iterator[tuple[str, Path, float, psutil.Process]]":
+    """Serve until left, with other settings if given; give address, certificate, seconds to ready and the process."""
     with tempfile.TemporaryDirectory() as home, socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
         free.close()
@@ -57,6 +59,7 @@ def service() -> "Iterator[tuple[str, Path, float, psutil.Process]]":
             "BENTOML_HOME": f"{home}/bentoml",
             "LASTGANG_PORT": str(port),
             "LASTGANG_FIRST_PASSWORD": PASSWORD,
+            **settings,
         }
         command = [sys.executable, "-m", "scripts.launch"]
         start = time.perf_counter()
@@ -67,10 +70,12 @@ def service() -> "Iterator[tuple[str, Path, float, psutil.Process]]":
             if not any("is ready" in line for line in process.stdout or ()):
                 sys.exit("The service did not start; run scripts/serve to see why.")
             seconds = time.perf_counter() - start
+            # Whatever it says from now on is thrown away: a pipe that nobody empties would stop it at 64 KB.
+            Thread(target=deque, args=(process.stdout, 0), daemon=True).start()
             yield f"https://localhost:{port}", Path(home) / "tls.crt", seconds, psutil.Process(process.pid)
         finally:
             process.send_signal(signal.SIGTERM)
-            process.communicate(timeout=60)
+            process.wait(timeout=60)
 
 
 def request(url: httpx.URL, token: str, csv: bytes) -> bytes:

@@ -4,31 +4,30 @@ from __future__ import annotations
 
 import json
 import re
-import socketserver
 import ssl
-import threading
+import sys
 from collections import Counter
-from contextlib import suppress
-from itertools import cycle
 from math import inf, isnan, nan
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from answering import serving
 
 from benchmarks.peers import __main__ as command
 from benchmarks.peers import report
 from benchmarks.peers.environments import REQUIREMENTS
 from benchmarks.peers.figures import Cell, Row, cell, median, percentile
-from benchmarks.peers.lineup import FLOORS, OURS, lineup
+from benchmarks.peers.ground import Ground
+from benchmarks.peers.lineup import FLOORS, OTHERS, OURS, Peer, lineup
 from benchmarks.peers.load import Generator, Load, split
 from benchmarks.peers.rounds import judge
-from benchmarks.peers.serving import difference
+from benchmarks.peers.serving import Serving, difference
 from config import Settings
 from first_start import prepare
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Iterator
 
 WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]"
 
@@ -112,32 +111,6 @@ def test_a_wrong_answer_under_load_is_an_error() -> None:
     assert load.errors == {"wrong answer": 4}
 
 
-class Server(socketserver.ThreadingTCPServer):
-    """A TLS server that gives the same answers over and over, to each connection from the first on."""
-
-    request_queue_size = 64
-
-    def __init__(self, answers: Sequence[bytes], certificate: Path, key: Path) -> None:
-        self.answers = answers
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.load_cert_chain(certificate, key)
-        super().__init__(("127.0.0.1", 0), Answering)
-
-
-class Answering(socketserver.BaseRequestHandler):
-    """One connection: answers every request, each of which comes in one piece; an empty answer closes it."""
-
-    server: Server
-
-    def handle(self) -> None:
-        """Answer until the client or an empty answer closes the connection."""
-        with self.server.context.wrap_socket(self.request, server_side=True) as connection, suppress(OSError):
-            for answer in cycle(self.server.answers):
-                if not connection.recv(1_000) or not answer:
-                    break
-                connection.sendall(answer)
-
-
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a home folder with a certificate."""
@@ -155,13 +128,9 @@ def answers() -> list[bytes]:
 @pytest.fixture
 def generator(home: Path, answers: list[bytes]) -> Iterator[Generator]:
     """Give a generator of load on a server with those answers."""
-    with Server(answers, home / "tls.crt", home / "tls.key") as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+    with serving(answers, home) as address:
         context = ssl.create_default_context(cafile=str(home / "tls.crt"))
-        yield Generator(("127.0.0.1", server.server_address[1]), context, b"GET / HTTP/1.1\r\n\r\n")
-        server.shutdown()
-        thread.join()
+        yield Generator(address, context, b"GET / HTTP/1.1\r\n\r\n")
 
 
 BUSY = b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"
@@ -187,6 +156,27 @@ def test_load(generator: Generator, answers: list[bytes], given: list[bytes], er
     assert min(load.milliseconds) > 0
     assert load.bodies == {b"[]": len(load.milliseconds)}
     assert set(load.errors) == errors
+
+
+@pytest.fixture
+def ground(home: Path) -> Ground:
+    """Give a ground for peers that are not asked anything."""
+    return Ground("folded", home, home, "", b"")
+
+
+def test_peers_side_by_side_are_told_apart(ground: Ground, tmp_path: Path) -> None:
+    """Each of two running peers counts and ends its own processes, those below its command included."""
+    command = "from subprocess import *; Popen(['cat'], stdin=PIPE).wait()"  # cat ends with it, as its pipe does
+    peer = Peer("idle", "Idle", (("-c", command),), "none")
+    python = Path(sys.executable)
+    with Serving(peer, ground, python, tmp_path / "one") as one:
+        with Serving(peer, ground, python, tmp_path / "other") as other:
+            while one.processes() < 2 or other.processes() < 2:
+                pass
+            assert (one.processes(), other.processes()) == (2, 2)
+            assert other.processor_seconds() > 0
+        assert (one.processes(), other.processes()) == (2, 0)
+    assert one.processes() == 0
 
 
 def row(name: str, p50: float, rate: float, title: str = "", p99: float = 9.0) -> Row:
@@ -257,6 +247,17 @@ def test_names_are_unique_and_ours_are_among_them(tmp_path: Path) -> None:
     assert len(set(names)) == len(names)
     assert {*OURS, *FLOORS, "tensorflow-serving"} <= set(names)
     assert "tensorflow-serving" not in {peer.name for peer in lineup()}
+
+
+@pytest.mark.parametrize("peer", lineup(), ids=lambda peer: peer.name)
+def test_what_a_peer_serves_is_there(peer: Peer) -> None:
+    """Every file and every `module:name` of a peer's commands stands among the peers' programs."""
+    for word in (word for words in peer.commands for word in words):
+        if word.endswith(".py"):
+            assert (OTHERS / word).is_file()
+        elif named := re.fullmatch(r"(\w+):(\w+)", word):
+            module, name = named.groups()
+            assert re.search(rf"^(class )?{name}\b", (OTHERS / f"{module}.py").read_text(), re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", sorted({peer.environment for peer in lineup() if peer.environment}))

@@ -83,7 +83,8 @@ def prepare(table: str, work: Path) -> Ground:
     model = ROOT / "models" / "pretrained" / "gru" if table == "folded" else plain(work / "models" / "plain")
     ground = Ground(table, model, home, secrets.token_hex(32), b"")
     environment = os.environ | ground.variables()
-    for command in (["import_models.py", str(model)], ["import_models.py"], ["-c", PREPARE]):
+    own = [] if table == "folded" else [["import_models.py", str(model)]]
+    for command in (*own, ["import_models.py"], ["-c", PREPARE]):
         subprocess.run([sys.executable, *command], cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
     tokens = Tokens([SigningKey(ground.secret.encode())], "lastgang", "lastgang", LIFETIME)
     token = tokens.issue(USER, datetime.now(UTC) + timedelta(seconds=2))  # later than the user's password was set
@@ -91,15 +92,15 @@ def prepare(table: str, work: Path) -> Ground:
     return Ground(table, model, home, ground.secret, message)
 
 
-def request(token: str, csv: bytes) -> bytes:
-    """Return the bytes of the request."""
+def request(token: str, csv: bytes, route: str = "/predict/gru") -> bytes:
+    """Return the bytes of a request."""
     body = (
         f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="week.csv"\r\n'
         "Content-Type: text/csv\r\n\r\n"
     ).encode()
     body += csv + f"\r\n--{BOUNDARY}--\r\n".encode()
     head = (
-        f"POST /predict/gru HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n"
+        f"POST {route} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n"
         f"Content-Type: multipart/form-data; boundary={BOUNDARY}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body

@@ -69,6 +69,7 @@ def lineup(tensorflow_serving: Path | None = None) -> list[Peer]:
             variables=_ONE_THREAD,
         ),
         *_in_process(),
+        *_bentoml(),
         *_behind_a_gateway(tensorflow_serving),
         *_with_batches(),
     ]
@@ -104,22 +105,46 @@ def _in_process() -> list[Peer]:
     ]
 
 
-def _behind_a_gateway(tensorflow_serving: Path | None) -> list[Peer]:
-    bentoml = (
-        *("-m", "bentoml", "serve", "bentoml_service:Gru", "--host", "127.0.0.1", "--port", "{backend_port}"),
-        *("--working-dir", str(OTHERS)),
-    )
-    triton = ("triton_server.py",)
-    mlserver = ("mlserver_runtime.py",)
-    peers = [
+def _bentoml() -> list[Peer]:
+    own = {"BENTOML_HOME": "{scratch}", "BENTOML_DO_NOT_TRACK": "True"}
+    gateway = own | {"PEER_BACKEND": "bentoml"}
+
+    def serve(service: str, port: str) -> tuple[str, ...]:
+        command = ("-m", "bentoml", "serve", f"bentoml_service:{service}")
+        return (*command, "--host", "127.0.0.1", "--port", port, "--working-dir", str(OTHERS))
+
+    return [
+        Peer(
+            "bentoml-in-process",
+            "BentoML and the signature, a process for each core",
+            (serve("InProcess", "{port}"),),
+            "bentoml",
+            own | _ONE_THREAD,
+            ("bentoml",),
+        ),
         Peer(
             "bentoml",
             "the thesis's BentoML design: gateway, then BentoML",
-            (bentoml, _GATEWAY),
+            (serve("Gru", "{backend_port}"), _GATEWAY),
             "bentoml",
-            {"PEER_BACKEND": "bentoml", "BENTOML_HOME": "{scratch}", "BENTOML_DO_NOT_TRACK": "True"},
+            gateway,
             ("bentoml", "fastapi"),
         ),
+        Peer(
+            "bentoml-batching",
+            "gateway, then BentoML with adaptive batching",
+            (serve("GruInBatches", "{backend_port}"), _GATEWAY),
+            "bentoml",
+            gateway,
+            ("bentoml", "fastapi"),
+        ),
+    ]
+
+
+def _behind_a_gateway(tensorflow_serving: Path | None) -> list[Peer]:
+    triton = ("triton_server.py",)
+    mlserver = ("mlserver_runtime.py",)
+    peers = [
         Peer(
             "triton",
             "the thesis's Triton design: gateway, then Triton",
@@ -153,7 +178,7 @@ def _behind_a_gateway(tensorflow_serving: Path | None) -> list[Peer]:
         )
         serving = {"PEER_BACKEND": TENSORFLOW_SERVING}
         title = "the thesis's third design: gateway, then TensorFlow Serving"
-        peers.insert(1, Peer(TENSORFLOW_SERVING, title, (server, _GATEWAY), "bentoml", serving, ("fastapi",)))
+        peers.insert(0, Peer(TENSORFLOW_SERVING, title, (server, _GATEWAY), "bentoml", serving, ("fastapi",)))
     return peers
 
 

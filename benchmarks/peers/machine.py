@@ -20,7 +20,7 @@ def facts() -> dict[str, str]:
     return {
         "machine": f"{processor()}, {CORES} cores, {memory:.0f} GB; {platform.system()} {platform.release()}",
         "Python": platform.python_version(),
-        "Lastgang": f"commit {_commit()}; {', '.join(f'{name} {_version(name)}' for name in PACKAGES)}",
+        "Lastgang": f"commit {commit()}; {', '.join(f'{name} {_version(name)}' for name in PACKAGES)}",
     }
 
 
@@ -38,7 +38,8 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def _commit() -> str:
+def commit() -> str:
+    """Return what is checked out, as git describes it."""
     command = ["git", "describe", "--always", "--dirty"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parent)
     return done.stdout.strip() or "unknown"

@@ -66,15 +66,20 @@ def measure(  # noqa: PLR0913, PLR0917  # what a turn is made of
             raise Failed(f"{peer.name} answers other numbers, up to {apart:.3g} kW apart: {answer[:200]!r}")
         measured = Round(serving.ready_seconds, serving.megabytes(), difference_kw=apart)
         for concurrency in concurrencies:
-            _load(serving, concurrency, WARM_UP * seconds)
-            load = _load(serving, concurrency, seconds)
+            run(serving, concurrency, WARM_UP * seconds)
+            load = run(serving, concurrency, seconds)
             measured.difference_kw = max(measured.difference_kw, judge(load, right))
             measured.loads[concurrency] = load
         measured.megabytes, measured.processes = serving.megabytes(), serving.processes()
     return measured
 
 
-def _load(serving: Serving, concurrency: int, seconds: float) -> Load:
+def run(serving: Serving, concurrency: int, seconds: float) -> Load:
+    """Load a peer once.
+
+    Raises:
+        Failed: it takes no connections.
+    """
     address = ("127.0.0.1", serving.port)
     try:
         return Generator(address, serving.ground.context(), serving.ground.message).run(concurrency, seconds)

@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 import psutil
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 WITHIN = 120.0  # seconds to ready
 STEP = 0.05
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+LOOK = 0.5  # seconds over which processor time is looked at
+QUIET = 0.1  # of one core: less is little
 GRACE = 5.0  # seconds to end; LitServe never does
 TOLERANCE = 1e-2  # kW
 PORTS = 4  # in a row: the peer's, its back end's and two more that some back ends insist on
@@ -47,7 +49,9 @@ class Failed(Exception):
 
 
 class Serving:
-    """One running peer; use it as a context."""
+    """One running peer; use it as a context. Another may run beside it."""
+
+    _commands: ClassVar[set[int]] = set()  # process ids of the commands of all running peers
 
     def __init__(self, peer: Peer, ground: Ground, python: Path, scratch: Path) -> None:
         self.peer, self.ground, self._python, self._scratch = peer, ground, python, scratch
@@ -71,6 +75,7 @@ class Serving:
                         words, cwd=self._cwd(), env=self._environment(), stdout=log, stderr=log, start_new_session=True
                     )
                 )
+                self._commands.add(self._processes[-1].pid)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -86,6 +91,7 @@ class Serving:
                 left.kill()
         for process in self._processes:
             process.wait()
+            self._commands.discard(process.pid)
         with contextlib.suppress(ChildProcessError):
             while os.waitpid(-1, os.WNOHANG) != (0, 0):
                 pass  # what was adopted
@@ -162,13 +168,32 @@ class Serving:
         """Count its processes."""
         return len(self._tree())
 
-    def _tree(self) -> list[psutil.Process]:
-        """Find all its processes: whatever descends from this one, as `adopt` lets none escape."""
-        found = []
-        for process in psutil.Process().children(recursive=True):
+    def processor_seconds(self) -> float:
+        """Return the processor time that its processes have used so far, user and system."""
+        seconds = 0.0
+        for process in self._tree():
             with contextlib.suppress(psutil.Error):
-                if process.status() != psutil.STATUS_ZOMBIE:
-                    found.append(process)
+                times = process.cpu_times()
+                seconds += times.user + times.system
+        return seconds
+
+    def settle(self, within: float) -> None:
+        """Wait until it hardly works any more, as Lastgang does until all batch sizes are compiled; at most so long."""
+        end, used = time.perf_counter() + within, self.processor_seconds()
+        while time.perf_counter() < end:
+            time.sleep(LOOK)
+            before, used = used, self.processor_seconds()
+            if used - before < QUIET * LOOK:
+                break
+
+    def _tree(self) -> list[psutil.Process]:
+        """Find all its processes: what descends from this one, as `adopt` lets none escape, without other peers'."""
+        others = self._commands - {process.pid for process in self._processes}
+        found = []
+        for child in psutil.Process().children():
+            with contextlib.suppress(psutil.Error):
+                below = [] if child.pid in others else [child, *child.children(recursive=True)]
+                found += [process for process in below if process.status() != psutil.STATUS_ZOMBIE]
         return found
 
     def said(self) -> str:

@@ -1,0 +1,143 @@
+"""A load generator that keeps a steady rate: an open loop, one thread, epoll.
+
+In: requests in their order, a rate, a number of seconds. Out: an `Answer` for each request. A request is timed from
+when it was due: one that had to wait because the service was late is late itself. Without a rate it is a closed loop,
+and each connection sends its next request when it has its answer. A connection that the service closes is made anew.
+"""
+
+from __future__ import annotations
+
+import select
+import time
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+from benchmarks.peers.load import PATIENCE, Connection
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Iterator
+
+STEP = 0.2  # seconds
+CLOSING = b"\r\nconnection: close"
+
+
+class Answer(NamedTuple):
+    """What came of one request.
+
+    Attributes:
+        at: when it was due, in seconds from the start.
+        milliseconds: from then to the whole answer.
+        wrong: what went wrong; empty if nothing.
+    """
+
+    at: float
+    kind: str
+    milliseconds: float
+    wrong: str
+
+
+class Pace:
+    """Loads a server; `judge` gets the kind, head and body of an answer and says what is wrong with it."""
+
+    def __init__(
+        self,
+        address: tuple[str, int],
+        context: ssl.SSLContext,
+        requests: Iterator[tuple[str, bytes]],
+        judge: Callable[[str, bytes, bytes], str],
+    ) -> None:
+        self._address, self._context, self._requests, self._judge = address, context, requests, judge
+        self._answers: list[Answer] = []
+        self._idle: deque[Connection] = deque()
+        self._open: dict[int, Connection] = {}
+        self._busy: dict[int, tuple[str, float]] = {}  # socket → kind, when it was due
+        self._start = time.perf_counter()
+
+    def run(
+        self, connections: int, seconds: float, rate: float | None = None, tell: Callable[[float], None] | None = None
+    ) -> list[Answer]:
+        """Load for so long, `rate` requests a second or as many as are answered; `tell` gets the seconds gone by."""
+        self._epoll, self._answers = select.epoll(), []
+        self._idle, self._open, self._busy = deque(), {}, {}
+        self._fill(connections)
+        self._start = time.perf_counter()
+        due, end = self._start, self._start + seconds
+        while (now := time.perf_counter()) < end or self._busy or (rate and due < end and now < end + PATIENCE):
+            self._fill(connections)
+            while self._idle and (due <= now and due < end if rate else now < end):
+                self._send(self._idle.popleft(), due if rate else now)
+                due += 1 / rate if rate else 0.0
+            wait = due - now if self._idle and rate else STEP
+            for number, events in self._epoll.poll(min(max(wait, 0.0), STEP)):
+                self._step(self._open[number], events)
+            self._give_up()
+            if tell:
+                tell(min(now - self._start, seconds))
+        while rate and due < end:
+            self._answers.append(Answer(due - self._start, next(self._requests)[0], 0.0, "never sent"))
+            due += 1 / rate
+        for connection in self._open.values():
+            connection.socket.close()
+        self._epoll.close()
+        return self._answers
+
+    def _fill(self, connections: int) -> None:
+        """Open what is missing; a service that takes no connection is asked again in the next turn."""
+        while len(self._open) < connections:
+            try:
+                connection = Connection(self._address, self._context)
+            except OSError as error:
+                wrong = type(error).__name__
+                self._answers.append(Answer(time.perf_counter() - self._start, "connecting", 0.0, wrong))
+                time.sleep(STEP)
+                break
+            connection.events = select.EPOLLIN
+            self._open[connection.socket.fileno()] = connection
+            self._idle.append(connection)
+            self._epoll.register(connection.socket.fileno(), connection.events)
+
+    def _send(self, connection: Connection, due: float) -> None:
+        kind, message = next(self._requests)
+        self._busy[connection.socket.fileno()] = kind, due
+        try:
+            self._wait(connection, connection.send(message))
+        except OSError as error:
+            self._done(connection, wrong=type(error).__name__)
+
+    def _wait(self, connection: Connection, events: int) -> None:
+        if events != connection.events:
+            connection.events = events
+            self._epoll.modify(connection.socket.fileno(), events)
+
+    def _step(self, connection: Connection, events: int) -> None:
+        try:
+            if connection.unsent:
+                self._wait(connection, connection.go_on())
+            answer = connection.receive() if events & ~select.EPOLLOUT else None
+        except OSError as error:
+            self._done(connection, wrong=type(error).__name__)
+            return
+        if answer:
+            self._done(connection, *answer)
+
+    def _done(self, connection: Connection, head: bytes = b"", body: bytes = b"", wrong: str = "") -> None:
+        """Note what came of the request that is under way, if any, and make the connection free, or close it."""
+        now, number = time.perf_counter(), connection.socket.fileno()
+        if number in self._busy:
+            kind, due = self._busy.pop(number)
+            wrong = wrong or self._judge(kind, head, body)
+            self._answers.append(Answer(due - self._start, kind, 1e3 * (now - due), wrong))
+            if head and CLOSING not in head.lower():
+                self._idle.append(connection)
+                return
+        else:
+            self._idle.remove(connection)  # the service may close what is idle
+        del self._open[number]
+        self._epoll.unregister(number)
+        connection.socket.close()
+
+    def _give_up(self) -> None:
+        latest = time.perf_counter() - PATIENCE
+        for number in [number for number in self._busy if self._open[number].start < latest]:
+            self._done(self._open[number], wrong="no answer")

@@ -1,0 +1,157 @@
+"""The soak: its mix, its judge, its pace on a real TLS server, its verdict and its report."""
+
+from __future__ import annotations
+
+import ssl
+from collections import Counter
+from itertools import islice, repeat
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+from answering import serving
+
+from benchmarks.soak import report
+from benchmarks.soak.memory import FLAT, SHORTEST, Sample, Scales, slope, verdict
+from benchmarks.soak.mix import Judge, drawn, fifty_sites, five_weeks, mix
+from benchmarks.soak.pacing import Answer, Pace
+from config import Settings
+from first_start import prepare
+from processing.reading import Reader, Rules, read_load_profile
+from processing.sites import Sites, read_sites
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+OK = b"HTTP/1.1 200 OK"
+WHOLE = OK + b"\r\nContent-Length: 2\r\n\r\n[]"
+BUSY = b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"
+LAST = OK + b"\r\nConnection: close\r\nContent-Length: 2\r\n\r\n[]"
+
+
+def test_shares_are_thousandths_and_are_kept() -> None:
+    """The shares add up to 1,000, and each kind comes about as often as its share says."""
+    kinds = mix()
+    assert sum(kind.share for kind in kinds) == 1_000
+    came = Counter(kind.name for kind in islice(drawn(kinds), 20_000))
+    for kind in kinds:
+        assert came[kind.name] / 20 == pytest.approx(kind.share, rel=0.1, abs=3)
+
+
+def test_the_files_of_the_mix_are_good() -> None:
+    """No site of the bulk file is refused, which would be a 200 all the same, and the backtest's file is whole."""
+    sites = read_sites(fifty_sites(), Reader("Europe/Berlin", 672, Rules()))
+    assert isinstance(sites, Sites)
+    assert len(sites.sites) == 50
+    assert not [site.name for site in sites.sites if site.problems]
+    assert len(read_load_profile(five_weeks(), time_zone="Europe/Berlin").power) == 3_360
+
+
+@pytest.mark.parametrize(
+    "head, body, expected",
+    [
+        (OK, b'{"a": [1.0, 50.0], "b": "x"}', ""),
+        (OK, b'{"a": [1.009, 50.05], "b": "y"}', ""),
+        (OK, b'{"a": [1.0, 51.0], "b": "x"}', "another answer"),
+        (OK, b'{"a": [1.0], "b": "x"}', "another answer"),
+        (OK, b"{}", "another answer"),
+        (b"HTTP/1.1 503 Busy\r\nRetry-After: 1", b"", "HTTP/1.1 503 Busy"),
+    ],
+)
+def test_answers_are_compared_with_the_first(head: bytes, body: bytes, expected: str) -> None:
+    """An answer is right if its status is 200 and its numbers are those of the first answer, but for rounding."""
+    judge = Judge()
+    assert not judge.wrong("kind", OK, b'{"a": [1.0, 50.0], "b": "x"}')
+    assert judge.wrong("kind", head, body) == expected
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a home folder with a certificate."""
+    home = tmp_path_factory.mktemp("home")
+    prepare(Settings(home=home))
+    return home
+
+
+def load(home: Path, answers: Sequence[bytes], rate: float | None) -> list[Answer]:
+    """Load a server with such answers for a fifth of a second."""
+    with serving(answers, home) as address:
+        context = ssl.create_default_context(cafile=str(home / "tls.crt"))
+        requests = repeat(("kind", b"GET / HTTP/1.1\r\n\r\n"))
+        return Pace(address, context, requests, Judge().wrong).run(4, 0.2, rate)
+
+
+@pytest.mark.parametrize(
+    "answers, wrong",
+    [
+        ([WHOLE], set()),
+        ([LAST, b""], set()),
+        ([WHOLE, BUSY], {"HTTP/1.1 503 Busy"}),
+        ([WHOLE, b""], {"ConnectionResetError"}),
+    ],
+    ids=["good", "closing", "refusing", "breaking"],
+)
+def test_a_steady_rate(home: Path, answers: list[bytes], wrong: set[str]) -> None:
+    """Every request that was due is sent, is timed from when it was due, and has one answer, right or wrong."""
+    found = load(home, answers, 100.0)
+    assert sorted(answer.at for answer in found) == pytest.approx([n / 100 for n in range(20)], abs=1e-6)
+    assert {answer.wrong for answer in found if answer.wrong} == wrong
+    assert min(answer.milliseconds for answer in found) > 0
+
+
+def test_without_a_rate_each_answer_is_followed_by_a_request(home: Path) -> None:
+    """A closed loop sends as much as the server answers."""
+    assert len(load(home, [WHOLE], None)) > 8
+
+
+def grown(an_hour: float, minutes: float) -> list[Sample]:
+    """Make the memory of a service that fills its caches in the first half and grows by so many MB an hour."""
+    seconds = range(0, int(60 * minutes) + 1, 5)
+    return [Sample(at, 900 + at, min(at, 30 * minutes) + an_hour * at / 3_600) for at in seconds]
+
+
+@pytest.mark.parametrize(
+    "samples, expected",
+    [
+        (grown(0.0, 30), "flat"),
+        (grown(-50.0, 30), "flat"),
+        (grown(FLAT - 1, 30), "flat"),
+        (grown(FLAT + 1, 30), "not flat"),
+        (grown(1_000.0, SHORTEST - 1), "too short to tell: a verdict takes 10 minutes"),
+    ],
+)
+def test_memory_is_flat_if_its_second_half_is(samples: list[Sample], expected: str) -> None:
+    """What fills in the first half counts for nothing; a few minutes are no time to tell."""
+    assert verdict(samples) == expected
+
+
+def test_the_slope_is_in_megabytes_an_hour() -> None:
+    """The slope is that of the second half."""
+    assert slope(grown(12.0, 20)) == pytest.approx(12.0)
+
+
+def test_a_process_is_weighed() -> None:
+    """Scales give a sample at once, of a process and all below it."""
+    with Scales(psutil.Process()) as scales:
+        while not scales.samples:
+            pass
+    assert 1 < scales.samples[0].pss <= scales.samples[0].rss
+
+
+ANSWERS = [Answer(1.0, "good", 5.0, ""), Answer(61.0, "good", 7.0, ""), Answer(62.0, "bad", 9.0, "no answer")]
+
+
+def test_the_report_tells_every_failure() -> None:
+    """Failures stand in the report by kind, and each minute has its row."""
+    text = report.markdown(ANSWERS, grown(0.0, 30), {"machine": "two cores"})
+    assert "- machine: two cores" in text
+    assert "- failures: 1 (expected: 0); bad: no answer (1)" in text
+    assert "| 1 | 1 | 0 | 5.00 | 5.00 |\n| 2 | 2 | 1 | 7.00 | 7.00 |\n" in text
+    assert "less than 30: flat\n" in text
+
+
+def test_the_plot_is_drawn(tmp_path: Path) -> None:
+    """The picture is made of any run, also of one with failures."""
+    report.plot(ANSWERS, grown(0.0, 30), tmp_path / "soak.png", "a load")
+    assert (tmp_path / "soak.png").read_bytes().startswith(b"\x89PNG")
