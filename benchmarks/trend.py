@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 HISTORY = Path(__file__).with_suffix(".json")
 KEPT = 20  # entries
 SHOWN = 3
-SIDES = ("lastgang", "floor")
+SIDES = ("lastgang-one", "floor")  # one process each
 SECONDS = {1: 0.5, 8: 0.75}  # requests at a time → length of a load
 QUIET_WITHIN = 20.0  # seconds for which Lastgang may go on compiling
 P50, RATE, ONE, EIGHT = "p50, 1 at a time", "requests/s, 8 at a time", "processor ms, 1 at a time", "processor ms, 8"

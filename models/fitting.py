@@ -40,16 +40,24 @@ class Recipe:
         steps: batches of each epoch, drawn at random from all sites and origins of the training part.
         batch: windows of each batch.
         made_up: how many meters are made up for each epoch.
+        last_rate: the learning rate of the last step, as a share of the highest one.
+        decay: how much the weights shrink at each step, in units of the learning rate (AdamW).
+        memory: for each step, of the running mean of the weights that is kept; 0 keeps the weights themselves.
     """
 
     epochs: int
     steps: int
     batch: int
     made_up: int
+    last_rate: float = 0.02
+    decay: float = 0.0
+    memory: float = 0.0
 
 
 ONE_SITE = Recipe(epochs=24, steps=48, batch=128, made_up=0)
-MANY_SITES = Recipe(epochs=120, steps=100, batch=256, made_up=16)
+# Of many sites a network is to learn what they have in common: a mean over some thousand steps that are still large,
+# and weights that shrink, know less of each site and more of others (docs/decisions.md).
+MANY_SITES = Recipe(epochs=120, steps=100, batch=256, made_up=16, last_rate=0.2, decay=0.05, memory=0.999)
 
 
 @dataclass(frozen=True)
@@ -121,7 +129,7 @@ def fit(model: Any, fleet: Fleet, recipe: Recipe, *, seed: int) -> float:
     """
     rng = np.random.default_rng(seed)
     first, last = fleet.parts["train"][[0, -1]]
-    _compile(model, recipe.epochs * recipe.steps)
+    _compile(model, recipe)
     best, weights = np.inf, model.get_weights()
     with tqdm(total=recipe.epochs * recipe.steps, desc=model.name, unit="batch", mininterval=0.5, disable=None) as bar:
         for epoch in range(recipe.epochs):
@@ -133,9 +141,9 @@ def fit(model: Any, fleet: Fleet, recipe: Recipe, *, seed: int) -> float:
                 bar.update()
             if epoch < recipe.epochs - OFTEN and epoch % SELDOM:
                 continue
-            error = _validation(model, fleet)
+            error, kept = _validated(model, fleet, recipe)
             if error < best:
-                best, weights = error, model.get_weights()
+                best, weights = error, kept
             bar.set_postfix_str(f"validation {error:.4f} of a naive forecast's error, best {best:.4f}")
     model.set_weights(weights)
     return best
@@ -178,20 +186,33 @@ def _in_its_unit(power: NDArray[np.float64], origins: NDArray[np.int64]) -> NDAr
     return (power - power.mean()) / unit if unit else np.zeros_like(power)
 
 
+def _validated(model: Any, fleet: Fleet, recipe: Recipe) -> tuple[float, list[NDArray[np.float32]]]:
+    """Give the error of the weights that would be kept now, and them; the training goes on with its own."""
+    now = model.get_weights()
+    if recipe.memory:
+        model.optimizer.finalize_variable_values(model.trainable_variables)
+    error, kept = _validation(model, fleet), model.get_weights()
+    model.set_weights(now)
+    return error, kept
+
+
 def _validation(model: Any, fleet: Fleet) -> float:
     origins = fleet.parts["validation"][:: SPARSE if len(fleet.kw) > 1 else 1]
     errors = [np.abs(residuals(model, fleet, site, origins)).mean() for site in range(len(fleet.kw))]
     return float(np.mean(np.array(errors) / fleet.unit))
 
 
-def _compile(model: Any, steps: int) -> None:
-    """Adam on the mean absolute error: a tenth of the steps to warm up, then a cosine down to 2 %."""
+def _compile(model: Any, recipe: Recipe) -> None:
+    """AdamW on the mean absolute error: a tenth of the steps to warm up, then a cosine down to the last rate."""
     import keras  # noqa: PLC0415  # nobody who only serves needs Keras
 
+    steps = recipe.epochs * recipe.steps
     warm = max(1, steps // 10)
     rate = keras.optimizers.schedules.CosineDecay(
-        0.0, max(1, steps - warm), alpha=0.02, warmup_target=PEAK_RATE, warmup_steps=warm
+        0.0, max(1, steps - warm), alpha=recipe.last_rate, warmup_target=PEAK_RATE, warmup_steps=warm
     )
+    mean = {"use_ema": True, "ema_momentum": recipe.memory} if recipe.memory else {}
+    optimizer = keras.optimizers.AdamW(rate, weight_decay=recipe.decay, global_clipnorm=1.0, **mean)
     # XLA saves a fifth of a step of the GRU and nothing of the CNN-LSTM's, and compiles for as long as 700 steps take.
     xla = model.name == "gru" and steps > LONG
-    model.compile(keras.optimizers.Adam(rate, global_clipnorm=1.0), loss="mae", jit_compile=xla)
+    model.compile(optimizer, loss="mae", jit_compile=xla)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 CORES = len(os.sched_getaffinity(0))
 OTHERS = Path(__file__).parent / "others"
-OURS = ("lastgang", "lastgang-workers")
+OURS = ("lastgang", "lastgang-one")
 FLOORS = ("floor", "floor-processes")
 TENSORFLOW_SERVING = "tensorflow-serving"
 
@@ -54,12 +54,9 @@ class Peer:
 def lineup(tensorflow_serving: Path | None = None) -> list[Peer]:
     """List all peers in the order of the tables; TensorFlow Serving only if its binary is given."""
     return [
-        Peer("lastgang", "**Lastgang**, default settings", (("-m", "scripts.launch"),)),
+        Peer("lastgang", "**Lastgang**, a worker for each core (the default)", (("-m", "scripts.launch"),)),
         Peer(
-            "lastgang-workers",
-            "**Lastgang**, a worker for each core",
-            (("-m", "scripts.launch"),),
-            variables={"LASTGANG_WORKERS": str(CORES), "LASTGANG_THREADS": "1"},
+            "lastgang-one", "**Lastgang**, one worker", (("-m", "scripts.launch"),), variables={"LASTGANG_WORKERS": "1"}
         ),
         Peer("floor", "floor: bare Starlette, one process", ((*_UVICORN, "floor:app"),)),
         Peer(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from benchmarks.peers.lineup import Peer
 
 WARM_UP = 0.15  # of a cell's seconds, before each cell
+SETTLE = 30.0  # seconds at most
 
 
 @dataclass
@@ -64,6 +65,7 @@ def measure(  # noqa: PLR0913, PLR0917  # what a turn is made of
         answer = serving.wait(start)
         if (apart := difference(answer, right)) >= TOLERANCE:
             raise Failed(f"{peer.name} answers other numbers, up to {apart:.3g} kW apart: {answer[:200]!r}")
+        serving.settle(SETTLE)  # who still compiles behind the first answer may end that in peace
         measured = Round(serving.ready_seconds, serving.megabytes(), difference_kw=apart)
         for concurrency in concurrencies:
             run(serving, concurrency, WARM_UP * seconds)
