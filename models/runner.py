@@ -18,6 +18,7 @@ import numpy as np
 from models import keras_file, saved_model
 from models.card import CARD, ModelCard
 from models.errors import InvalidCard, ModelUnavailable, NonFiniteForecast, RefusedWeights
+from models.slim_tensorflow import core, give_back_memory
 from models.weights import weight_root
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ class Runner:
         try:
             for start, stop, size in chunks(len(x), tuple(calls)):
                 y[start:stop] = calls[size](_padded(x[start:stop], size))[: stop - start]
-        except _tensorflow().errors.OpError as error:
+        except core().OpError as error:
             raise ModelUnavailable(self.card.name, _first_line(error)) from error
         if not (finite := np.isfinite(y).all(axis=1)).all():
             raise NonFiniteForecast(self.card.name, np.flatnonzero(~finite).tolist())
@@ -132,9 +133,11 @@ class Runner:
             try:
                 calls[size] = _compile(self._call, shape, xla=self.compiled)
                 answer = calls[size](np.zeros(shape, np.float32))
-            except (ValueError, TypeError, _tensorflow().errors.OpError) as error:
+            except (ValueError, TypeError, core().OpError) as error:
                 reason = f"cannot be run with an input of shape {shape} ({_first_line(error)})"
                 raise RefusedWeights(directory, reason) from error
+            finally:
+                give_back_memory()
             if answer.shape != (size, self.card.horizon):
                 told = f"(None, {self.card.horizon})"
                 raise InvalidCard(directory / CARD, [f"horizon: says {told}, but {size} windows gave {answer.shape}"])
@@ -177,7 +180,7 @@ def _padded(x: NDArray[np.float32], size: int) -> NDArray[np.float32]:
 
 
 def _compile(call: _Call, shape: tuple[int, ...], *, xla: bool) -> _Call:
-    tf = _tensorflow()
+    tf = core()
     spec = tf.TensorSpec(shape, tf.float32)
     function = tf.function(lambda x: tf.cast(call(x), tf.float32), input_signature=[spec], jit_compile=xla)
     concrete = function.get_concrete_function()
@@ -216,9 +219,3 @@ def _load(directory: Path, card: ModelCard) -> _Call:
 
 def _first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
-
-
-def _tensorflow() -> Any:
-    import tensorflow  # noqa: ICN001, PLC0415  # only a process that loads a model pays for it
-
-    return tensorflow
