@@ -4,6 +4,7 @@ Each is made when it is first needed, so that importing this module makes nothin
 of the workers import it, too, and have neither keys nor users. A setting that cannot be used ends the process here.
 """
 
+import os
 from datetime import timedelta
 from functools import cache
 
@@ -18,6 +19,7 @@ from edge.problems import handle_errors
 from edge.timing import stage
 from first_start import signing_key
 from models.catalogue import Catalogue
+from models.slim_tensorflow import limit_threads
 from models.store import Store
 
 PROBES = ("/livez", "/readyz", "/healthz")
@@ -30,6 +32,7 @@ with stopping_the_start():
 @cache
 def catalogue() -> Catalogue:
     """Return the models of this worker; `Lastgang.__init__` loads them."""
+    limit_threads(max(1, _cores() // settings.workers))
     return Catalogue(Store(), batch_sizes=BATCH_SIZES)
 
 
@@ -56,6 +59,11 @@ def log_in() -> LogIn:
 def authenticator() -> Authenticator:
     """Return what finds the user behind a token."""
     return Authenticator(tokens(), users())
+
+
+def _cores() -> int:
+    """Count the cores that this process may use; macOS and Windows tell only how many there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 async def authenticate(token: str) -> Identity:
