@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from models.store import Entry, Store
 
 log = logging.getLogger(__name__)
-AT_ONCE = 2  # models that a start compiles side by side; each uses a core and a half, and 200 MB meanwhile
 
 
 @dataclass(frozen=True)
@@ -140,11 +138,9 @@ class Catalogue:
         with self._loading:
             seen = self._fingerprint()  # before looking, so that what changes meanwhile is seen the next time
             versions = {name: tuple(of) for name, of in groupby(self._store.entries(), key=lambda entry: entry.name)}
-            old = {name: self._known.get(name) or Known(name) for name in sorted(versions.keys() | self._known.keys())}
-            # While requests are answered they need the other cores.
-            with ThreadPoolExecutor(AT_ONCE if self._seen is None else 1, "load") as pool:
-                for known in pool.map(lambda known: self._renewed(known, versions.get(known.name, ())), old.values()):
-                    self._known = {**self._known, known.name: known}
+            for name in sorted(versions.keys() | self._known.keys()):
+                known = self._renewed(self._known.get(name) or Known(name), versions.get(name, ()))
+                self._known = {**self._known, name: known}
             gone = {name for name, one in self._known.items() if not (one.entries or one.served or one.failures)}
             self._known = {name: one for name, one in self._known.items() if name not in gone}
             self._seen = seen
