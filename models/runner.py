@@ -2,8 +2,10 @@
 
 In: (n, window, c) float32, normalised columns in the card's order. Out: (n, horizon) float32, normalised.
 Compiling takes some seconds for each batch size, so every size is compiled and run once before it is used, in the
-constructor or by `compile_rest`, and a call of any other size is cut and padded to these. Refused: a model whose real
-shapes contradict its card, one without a finite answer even to an ordinary week, and later answers that are not finite.
+constructor or by `compile_rest`, and a call of any other size is cut and padded to these. Where compiling is left for
+later the smallest size answers at once without XLA: 2.5 ms for a week of the shipped networks instead of 0.5, and the
+same numbers to a millionth. Refused: a model whose real shapes contradict its card, one without a finite answer even to
+an ordinary week, and later answers that are not finite.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ class Runner:
 
     Attributes:
         card: the model's card.
-        compiled: whether XLA compiled the model; without it a call is slower and the numbers are the same.
+        compiled: whether XLA has compiled the model; without it a call is slower and the numbers are the same.
     """
 
     def __init__(
@@ -50,7 +52,7 @@ class Runner:
             directory: the model folder; its files were compared with the card before.
             card: its card.
             batch_sizes: the sizes to compile, each at least 1.
-            rest_later: whether all but the smallest wait for `compile_rest`, so that a lone forecast can be answered.
+            rest_later: whether compiling waits for `compile_rest`, so that a forecast can be answered seconds earlier.
 
         Raises:
             RefusedWeights: if the model may not be loaded, cannot be, or has no finite answer to an ordinary week.
@@ -62,29 +64,25 @@ class Runner:
         self._directory = directory
         self._call = _load(directory, card)
         sizes = sorted(set(batch_sizes))
-        now, self._later = (sizes[:1], sizes[1:]) if rest_later else (sizes, [])
-        self.compiled = True
-        try:
-            self._calls = self._warm(now)
-        except RefusedWeights as error:
-            log.warning("model %s: XLA cannot compile it, trying without (%s)", card.name, error.reason)
-            self.compiled = False
-            self._calls = self._warm(now)
+        self._later = sizes if rest_later else []
+        self._xla, self.compiled = True, False
+        self._calls = self._warm(sizes[:1], xla=False) if rest_later else self._compiled(sizes)
         self._try(directory)
 
     @property
     def batch_sizes(self) -> tuple[int, ...]:
-        """The sizes that are compiled by now, rising."""
+        """The sizes that calls are cut into by now, rising."""
         return tuple(self._calls)
 
     def compile_rest(self) -> None:
-        """Compile the sizes that were left for later; `predict` goes on meanwhile and then uses them.
+        """Compile what was left for later, one size after the other; `predict` goes on meanwhile and then uses them.
 
         Raises:
             RefusedWeights, InvalidCard: as the constructor does; the sizes that there are stay.
         """
         later, self._later = self._later, []
-        self._calls = {**self._calls, **self._warm(later)}
+        for size in later:
+            self._calls = {**self._calls, **self._compiled([size])}
 
     def predict(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Forecast.
@@ -126,12 +124,25 @@ class Runner:
             )
             raise RefusedWeights(directory, reason) from None
 
-    def _warm(self, sizes: Sequence[int]) -> dict[int, _Call]:
+    def _compiled(self, sizes: Sequence[int]) -> dict[int, _Call]:
+        """Let XLA compile these sizes; a model that it cannot compile serves as it is."""
+        if self._xla:
+            try:
+                calls = self._warm(sizes, xla=True)
+            except RefusedWeights as error:
+                log.warning("model %s: XLA cannot compile it, trying without (%s)", self.card.name, error.reason)
+                self._xla = False
+            else:
+                self.compiled = True
+                return calls
+        return self._warm(sizes, xla=False)
+
+    def _warm(self, sizes: Sequence[int], *, xla: bool) -> dict[int, _Call]:
         directory, calls = self._directory, {}
         for size in sizes:
             shape = (size, self.card.window, len(self.card.columns))
             try:
-                calls[size] = _compile(self._call, shape, xla=self.compiled)
+                calls[size] = _compile(self._call, shape, xla=xla)
                 answer = calls[size](np.zeros(shape, np.float32))
             except (ValueError, TypeError, core().OpError) as error:
                 reason = f"cannot be run with an input of shape {shape} ({_first_line(error)})"

@@ -93,16 +93,16 @@ def test_batch_sizes_are_positive(sizes: tuple[int, ...], tmp_path: Path) -> Non
 
 
 def test_larger_batches_can_wait(tmp_path: Path) -> None:
-    """A runner answers with the smallest batch alone, and with all of them once they are compiled."""
+    """A runner answers with the smallest batch alone, uncompiled, and with all of them once they are compiled."""
     folder = model_folder(tmp_path / "model")
     runner = Runner(folder, card_of(folder), SIZES, rest_later=True)
     x = noise(2 * SIZES[-1])
-    seen, answers = [runner.batch_sizes], [runner.predict(x)]
+    seen, answers = [(runner.batch_sizes, runner.compiled)], [runner.predict(x)]
     for _ in range(2):  # the second time there is nothing left
         runner.compile_rest()
-        seen.append(runner.batch_sizes)
+        seen.append((runner.batch_sizes, runner.compiled))
         answers.append(runner.predict(x))
-    assert seen == [SIZES[:1], SIZES, SIZES]
+    assert seen == [(SIZES[:1], False), (SIZES, True), (SIZES, True)]
     assert np.array_equal(answers[0], answers[1])
     assert np.array_equal(answers[0], answers[2])
 
@@ -134,7 +134,10 @@ def test_no_call_brings_a_shape_that_was_not_warmed(tmp_path: Path) -> None:
     assert set(seen) == {(size, (size, 672, 7)) for size in SIZES}
 
 
-def test_model_that_xla_cannot_compile_serves_without(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("later", [False, True])
+def test_model_that_xla_cannot_compile_serves_without(
+    later: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """Such a model answers the same numbers, slower, and the log says so."""
     import tensorflow as tf  # noqa: PLC0415
 
@@ -143,10 +146,12 @@ def test_model_that_xla_cannot_compile_serves_without(tmp_path: Path, caplog: py
 
     folder = model_folder(tmp_path / "model", through_text)
     with caplog.at_level(logging.WARNING, "models.runner"):
-        runner = Runner(folder, card_of(folder))
+        runner = Runner(folder, card_of(folder), SIZES, rest_later=later)
+        runner.compile_rest()
     x = noise(3)
     assert not runner.compiled
-    assert "XLA cannot compile" in caplog.text
+    assert runner.batch_sizes == SIZES
+    assert caplog.text.count("XLA cannot compile") == 1
     np.testing.assert_allclose(runner.predict(x)[:, 0], x[:, -1, 0], rtol=0, atol=1e-5)
 
 
