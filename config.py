@@ -29,7 +29,7 @@ class SettingsError(Exception):
 
 def cores() -> int:
     """Return how many processor cores this process may use: those it may run on, or less where a container says so."""
-    usable = len(os.sched_getaffinity(0))
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with suppress(OSError, ValueError):
         quota, period = CPU_LIMIT.read_text(encoding="ascii").split()
         usable = min(usable, max(1, round(int(quota) / int(period))))  # "max" is no number: no limit

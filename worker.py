@@ -12,7 +12,7 @@ from auth.middleware import Authenticator, Identity
 from auth.passwords import Passwords
 from auth.tokens import Tokens
 from auth.users import UserStore
-from config import load_settings, stopping_the_start
+from config import cores, load_settings, stopping_the_start
 from edge import pages
 from edge.metrics import Metrics
 from edge.problems import handle_errors
@@ -21,6 +21,7 @@ from edge.turns import Turns
 from first_start import signing_key
 from models.batching import Batches
 from models.catalogue import Catalogue
+from models.slim_tensorflow import limit_threads
 from models.store import Store
 
 PROBES = ("/livez", "/readyz", "/healthz")
@@ -33,6 +34,7 @@ with stopping_the_start():
 @cache
 def catalogue() -> Catalogue:
     """Return the models of this worker; `Lastgang.__init__` loads them."""
+    limit_threads(max(1, cores() // settings.workers))
     return Catalogue(Store(), batch_sizes=BATCH_SIZES, gather=lambda runner: Batches(runner, metrics().batch))
 
 

@@ -158,9 +158,9 @@ class Catalogue:
             self._seen = seen
 
     def compile_rest(self) -> None:
-        """Compile what the first load has left for later: batches, which no request has to wait for.
+        """Compile what the first load has left for later, so that no request has to wait for it.
 
-        What cannot be compiled is logged; the model then forecasts many sites one by one.
+        What cannot be compiled is logged; the model then goes on as it is.
         """
         for model in {id(model): model for one in self.known() for model in one.served.values()}.values():
             try:
@@ -219,7 +219,7 @@ class Catalogue:
             raise InvalidCard(entry.directory / CARD, [problem])
         # Before the first load is done nobody can be answered; afterwards the old version answers meanwhile.
         runner = Runner(entry.directory, card, self._batch_sizes, rest_later=self._seen is None)
-        log.info("model %s is loaded (%s)", entry.tag, "XLA" if runner.compiled else "no XLA")
+        log.info("model %s is loaded", entry.tag)
         return ServedModel(entry.name, entry.version, card, runner, self._gather)
 
 

@@ -12,6 +12,7 @@ import zipfile
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from models.errors import RefusedWeights
+from models.slim_tensorflow import complete
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,6 +53,7 @@ def load(path: Path) -> Loaded:
     Raises:
         RefusedWeights: if it has more than one input or output.
     """
+    complete()  # Keras takes of TensorFlow what serving leaves out
     import keras  # noqa: PLC0415  # slow to import, needed only here
 
     model = keras.saving.load_model(path, compile=False, safe_mode=True)

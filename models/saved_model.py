@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from models.errors import RefusedWeights
 from models.keras_file import Loaded
+from models.slim_tensorflow import core
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,9 +45,8 @@ def load(folder: Path) -> Loaded:
         RefusedWeights: if it lacks the signature `serving_default`, or has other than one float32 input and
             one floating-point output.
     """
-    import tensorflow as tf  # noqa: PLC0415  # slow to import, needed only here
-
-    loaded = tf.saved_model.load(str(folder))
+    tf = core()
+    loaded = tf.load(str(folder))
     if SIGNATURE not in loaded.signatures:
         raise RefusedWeights(folder, f"has no signature {SIGNATURE!r}; write it with model.export()")
     signature = loaded.signatures[SIGNATURE]
@@ -76,12 +76,11 @@ def inspect(folder: Path) -> None:
         RefusedWeights: for an operation that is unknown or reaches outside the graph.
     """
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # noqa: PLC0415
-    from tensorflow.core.protobuf import saved_model_pb2  # noqa: PLC0415
 
     file = folder / "saved_model.pb"
     if others := sorted(path.name for path in folder.glob("saved_model.*") if path != file):
         raise RefusedWeights(folder, f"has a second graph, {', '.join(others)}; write it with model.export()")
-    model = saved_model_pb2.SavedModel()
+    model = core().SavedModel()
     try:
         model.ParseFromString(file.read_bytes())
     except (OSError, DecodeError) as error:
@@ -121,11 +120,9 @@ def _called(node: Any) -> Iterator[str]:
 
 
 def _check_node(file: Path, node: Any, saver_functions: frozenset[str]) -> None:
-    from tensorflow.python.framework import op_def_registry  # noqa: PLC0415
-
     if not saver_functions.isdisjoint(_called(node)):
         raise RefusedWeights(file, f"the node {node.name!r} calls the saver; export the model anew")
-    definition = op_def_registry.get(node.op)
+    definition = core().op_definition(node.op)
     stateful = definition is None or definition.is_stateful
     if (stateful and node.op not in STATEFUL_OPS) or any(part in node.op for part in REACHING_OUT):
         reason = f"the operation {node.op} ({node.name!r}) may reach files, Python or the network"

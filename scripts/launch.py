@@ -13,14 +13,26 @@ import subprocess
 import sys
 import threading
 import urllib.request
+from contextlib import suppress
 from http import HTTPStatus
 from types import FrameType
+from typing import Any
 
 from config import PROJECT, Settings, SettingsError, load_settings, stopping_the_start
 from first_start import FirstUser, announce, prepare
 
 # BentoML would report each start to its makers; TensorFlow would fill the log with advice.
 QUIET = {"BENTOML_DO_NOT_TRACK": "True", "TF_CPP_MIN_LOG_LEVEL": "2"}
+SERVE = ("serve", "service:Lastgang")
+GO_ON = "go on"
+# What `bentoml serve` does, but its imports, over a second, are done while the models are imported on another core.
+# If this process ends before it says so, the pipe ends with it, and so does the server.
+SERVE_WHEN_TOLD = f"""\
+import sys, service
+from bentoml_cli.cli import cli
+if sys.stdin.read() == {GO_ON!r}:
+    cli()
+"""
 WAIT = 0.2  # seconds between two looks at /readyz
 STOP_WITHIN = 45  # seconds; BentoML itself kills a worker that has not ended after 30
 
@@ -36,13 +48,21 @@ def main() -> int:
     with welcome:
         # In processes of their own: the checks of an import load TensorFlow, and this process shall stay small as
         # long as it serves. In sessions of their own: Ctrl-C reaches this process alone, which then ends them once.
-        environment = QUIET | os.environ
-        importing = [sys.executable, "import_models.py"]
-        if subprocess.run(importing, cwd=PROJECT, env=environment, start_new_session=True, check=False).returncode:
-            return 1
-        serving = [sys.executable, "-m", "bentoml", "serve", "service:Lastgang"]
-        server = subprocess.Popen(serving, cwd=PROJECT, env=environment, start_new_session=True)
-        return _Foreground(settings, welcome, server).run()
+        apart: dict[str, Any] = {"cwd": PROJECT, "env": QUIET | os.environ, "start_new_session": True}
+        serving, importing = [sys.executable, "-c", SERVE_WHEN_TOLD, *SERVE], [sys.executable, "import_models.py"]
+        with subprocess.Popen(serving, stdin=subprocess.PIPE, **apart) as server:
+            if subprocess.run(importing, check=False, **apart).returncode:
+                return 1
+            _tell(server)
+            return _Foreground(settings, welcome, server).run()
+
+
+def _tell(server: subprocess.Popen[bytes]) -> None:
+    """Let the server serve; one that has ended by itself is found by who waits for it."""
+    if server.stdin is not None:
+        with suppress(BrokenPipeError):
+            server.stdin.write(GO_ON.encode())
+            server.stdin.close()
 
 
 def _leave(_: int, __: FrameType | None) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from toy import QUIET, card_of, keras_folder, keras_model, model_folder
 
 from models.errors import InvalidCard, ModelUnavailable, NonFiniteForecast, RefusedWeights
-from models.runner import Compiled, Runner, chunks, ordinary_week
+from models.runner import Warm, Runner, chunks, ordinary_week
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,9 +37,9 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Runner:
     return Runner(folder, card_of(folder), SIZES)
 
 
-def timed(seconds: dict[int, float]) -> dict[int, Compiled]:
+def timed(seconds: dict[int, float]) -> dict[int, Warm]:
     """Give batch sizes that take so long."""
-    return {size: Compiled(lambda x: x, each) for size, each in seconds.items()}
+    return {size: Warm(lambda x: x, each) for size, each in seconds.items()}
 
 
 @pytest.mark.parametrize(
@@ -104,16 +104,16 @@ def test_batch_sizes_are_positive(sizes: tuple[int, ...], tmp_path: Path) -> Non
 
 
 def test_larger_batches_can_wait(tmp_path: Path) -> None:
-    """A runner answers with the smallest batch alone, and with all of them once they are compiled."""
+    """A runner answers with the smallest batch alone, uncompiled, and with all of them once they are compiled."""
     folder = model_folder(tmp_path / "model")
     runner = Runner(folder, card_of(folder), SIZES, rest_later=True)
     x = noise(2 * SIZES[-1])
-    seen, answers = [runner.batch_sizes], [runner.predict(x)]
+    seen, answers = [(runner.batch_sizes, runner.compiled)], [runner.predict(x)]
     for _ in range(2):  # the second time there is nothing left
         runner.compile_rest()
-        seen.append(runner.batch_sizes)
+        seen.append((runner.batch_sizes, runner.compiled))
         answers.append(runner.predict(x))
-    assert seen == [SIZES[:1], SIZES, SIZES]
+    assert seen == [(SIZES[:1], False), (SIZES, True), (SIZES, True)]
     assert np.array_equal(answers[0], answers[1])
     assert np.array_equal(answers[0], answers[2])
 
@@ -139,13 +139,16 @@ def test_no_call_brings_a_shape_that_was_not_warmed(tmp_path: Path) -> None:
 
         return record
 
-    runner._compiled = {size: Compiled(recording(size, one.call), 1.0) for size, one in runner._compiled.items()}
+    runner._ready = {size: Warm(recording(size, one.call), 1.0) for size, one in runner._ready.items()}
     for n in range(12):
         runner.predict(noise(n))
     assert set(seen) == {(size, (size, 672, 7)) for size in SIZES}
 
 
-def test_model_that_xla_cannot_compile_serves_without(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("later", [False, True])
+def test_model_that_xla_cannot_compile_serves_without(
+    later: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """Such a model answers the same numbers, slower, and the log says so."""
     import tensorflow as tf  # noqa: PLC0415
 
@@ -154,10 +157,12 @@ def test_model_that_xla_cannot_compile_serves_without(tmp_path: Path, caplog: py
 
     folder = model_folder(tmp_path / "model", through_text)
     with caplog.at_level(logging.WARNING, "models.runner"):
-        runner = Runner(folder, card_of(folder))
+        runner = Runner(folder, card_of(folder), SIZES, rest_later=later)
+        runner.compile_rest()
     x = noise(3)
     assert not runner.compiled
-    assert "XLA cannot compile" in caplog.text
+    assert runner.batch_sizes == SIZES
+    assert caplog.text.count("XLA cannot compile") == 1
     np.testing.assert_allclose(runner.predict(x)[:, 0], x[:, -1, 0], rtol=0, atol=1e-5)
 
 

@@ -1,0 +1,175 @@
+"""The part of TensorFlow that serving needs, without the rest: the only module that knows how to load it so.
+
+In: nothing. Out: `core`, with what loads, compiles and calls a SavedModel; `complete`, for who needs the whole, as
+Keras does. Nothing is refused: where the part cannot be had alone, it is taken from the whole.
+
+`import tensorflow` runs tensorflow/__init__.py, which brings in two generations of its API, Keras, and whatever Keras
+finds installed: 2.6 s of computing and 190 MB that no other process shares (TensorFlow 2.21, 2 cores). The modules
+below it can be imported one by one as soon as `sys.modules` holds a package of that name, so a bare one is put there:
+1.2 s and 90 MB, and the models give the same numbers to the last bit. Whoever imports TensorFlow later gets the bare
+package, and the first thing they ask it for that is not there yet makes it whole. Plugins for other devices (a folder
+tensorflow-plugins) come with the whole only.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import sys
+import threading
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec, module_from_spec
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NAME = "tensorflow"
+# Whoever looks through all of sys.modules asks each module for names such as __wrapped__: only these it really has.
+UNDERSCORED = frozenset({"__version__", "__internal__", "__operators__", "__compiler_version__", "__git_version__"})
+log = logging.getLogger(__name__)
+_loading = threading.RLock()
+
+
+class Core(NamedTuple):
+    """What serving needs, each by TensorFlow's own name for it."""
+
+    load: Callable[[str], Any]
+    function: Callable[..., Any]
+    cast: Callable[..., Any]
+    constant: Callable[..., Any]
+    TensorSpec: Callable[..., Any]
+    float32: Any
+    OpError: type[Exception]
+    SavedModel: Callable[[], Any]
+    op_definition: Callable[[str], Any]
+
+
+def core() -> Core:
+    """Give the part of TensorFlow that serving needs; it is loaded the first time."""
+    with _loading:
+        return _core()
+
+
+@cache
+def _core() -> Core:
+    if NAME not in sys.modules:
+        try:
+            return _part()
+        except (ImportError, AttributeError) as error:  # its inner modules may move in any version
+            log.warning("TensorFlow cannot be imported in part (%s); the whole takes longer and more memory", error)
+    complete()
+    return _whole()
+
+
+def limit_threads(count: int) -> None:
+    """Let TensorFlow use so many threads for one call, instead of one for each core.
+
+    Args:
+        count: at least 1. TensorFlow takes it only before its first call; later nothing changes, and the log says so.
+    """
+    core()
+    from tensorflow.python.eager import context  # noqa: PLC0415
+
+    try:
+        context.context().intra_op_parallelism_threads = count
+    except RuntimeError:
+        log.warning("TensorFlow computes already, so %d as the number of its threads comes too late", count)
+
+
+def give_back_memory() -> None:
+    """Return to the system what has been freed: XLA frees some 100 MB after each compiling, which glibc would keep.
+
+    Where the C library knows no such call (musl, macOS, Windows) nothing happens.
+    """
+    if (trim := _malloc_trim()) is not None:
+        trim(0)
+
+
+@cache
+def _malloc_trim() -> Callable[[int], int] | None:
+    try:
+        return ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError, TypeError):
+        return None
+
+
+def complete() -> None:
+    """Make TensorFlow whole, as `import tensorflow` does where `core` was not called before."""
+    with _loading:
+        package = import_module(NAME)
+        if isinstance(package, _Bare) and not _Bare.completing:
+            bare: Any = package
+            _Bare.completing = True
+            try:
+                bare.__spec__.loader.exec_module(bare)
+                bare.__class__ = ModuleType
+            finally:
+                _Bare.completing = False
+
+
+class _Bare(ModuleType):
+    """The package `tensorflow` as long as its own code has not run."""
+
+    completing = False  # its own modules then get what a half-imported package gives; other threads wait
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("__") or name in UNDERSCORED:
+            complete()
+        return ModuleType.__getattribute__(self, name)  # by now it may be a plain module
+
+
+def _part() -> Core:
+    if (spec := find_spec(NAME)) is None:
+        raise ModuleNotFoundError(f"No module named {NAME!r}", name=NAME)
+    package = module_from_spec(spec)
+    package.__class__ = _Bare
+    sys.modules[NAME] = package
+    from tensorflow.python import pywrap_tensorflow, tf2  # noqa: F401, PLC0415  # the library itself comes first
+    from tensorflow.python.compat import v2_compat  # noqa: PLC0415
+
+    tf2.enable()
+    v2_compat.enable_v2_behavior()
+    from tensorflow.core.protobuf import saved_model_pb2  # noqa: PLC0415
+    from tensorflow.python.eager import def_function  # noqa: PLC0415
+    from tensorflow.python.framework import (  # noqa: PLC0415
+        constant_op,
+        dtypes,
+        errors,
+        op_def_registry,
+        tensor,
+    )
+    from tensorflow.python.ops import math_ops  # noqa: PLC0415
+    from tensorflow.python.saved_model import load  # noqa: PLC0415
+
+    return Core(
+        load.load,
+        def_function.function,
+        math_ops.cast,
+        constant_op.constant,
+        tensor.TensorSpec,
+        dtypes.float32,
+        errors.OpError,
+        saved_model_pb2.SavedModel,
+        op_def_registry.get,
+    )
+
+
+def _whole() -> Core:
+    import tensorflow as tf  # noqa: PLC0415
+    from tensorflow.core.protobuf import saved_model_pb2  # noqa: PLC0415
+    from tensorflow.python.framework import op_def_registry  # noqa: PLC0415
+
+    return Core(
+        tf.saved_model.load,
+        tf.function,
+        tf.cast,
+        tf.constant,
+        tf.TensorSpec,
+        tf.float32,
+        tf.errors.OpError,
+        saved_model_pb2.SavedModel,
+        op_def_registry.get,
+    )
