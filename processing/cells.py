@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-SPACE = ord(" ")
+WHITE = b" \t\r\n"  # what is taken off both ends of a cell
+_IS_WHITE = np.isin(np.arange(256), list(WHITE))
 _FEW = 4  # blanks around a cell that are taken off all cells at once
 
 Body = bytes | bytearray  # of a request or a file; never copied as a whole
@@ -63,17 +64,17 @@ class Cells:
         return self.buffer.take(self.start + np.arange(width)[:, None], mode="clip")
 
     def stripped(self) -> "Cells":
-        """Return the cells without the white space around them, in which no byte is above a blank."""
+        """Return the cells without the white space around them."""
         start, end = self.start.copy(), self.end.copy()
         for _ in range(_FEW):
-            left = (self.buffer.take(start, mode="clip") <= SPACE) & (start < end)
-            right = (self.buffer.take(end - 1, mode="clip") <= SPACE) & (start + left < end)
+            left = _IS_WHITE[self.buffer.take(start, mode="clip")] & (start < end)
+            right = _IS_WHITE[self.buffer.take(end - 1, mode="clip")] & (start + left < end)
             if not (left.any() or right.any()):
                 return Cells(self.buffer, start, end)
             start += left
             end -= right
         for row in np.flatnonzero(left | right).tolist():
             cell = self.buffer[start[row] : end[row]].tobytes()
-            start[row] += len(cell) - len(cell.lstrip())
-            end[row] = start[row] + len(cell.strip())
+            start[row] += len(cell) - len(cell.lstrip(WHITE))
+            end[row] = start[row] + len(cell.strip(WHITE))
         return Cells(self.buffer, start, end)

@@ -6,11 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from processing import texts
-from processing.cells import SPACE, Body, Bytes, Positions
+from processing.cells import WHITE, Body, Bytes, Positions
 from processing.widths import Records
 
 _NEWLINE = ord("\n")
-_WHITE = b" \t\r\n"
 
 
 def cut(body: Body, first: int, delimiter: str, width: int) -> Records:
@@ -22,7 +21,7 @@ def cut(body: Body, first: int, delimiter: str, width: int) -> Records:
         edges, counts = _even(buffer, edges, width)
     line = partial(_line, buffer, edges, width)
     codes = buffer[edges[:-1:width] + 1]
-    blank = (codes <= SPACE) | (codes == ord(delimiter))
+    blank = (codes <= ord(" ")) | (codes == ord(delimiter))  # perhaps: they begin as blank ones do
     for at in np.flatnonzero(blank).tolist():
         blank[at] = not line(at).replace(delimiter, "").strip()
     return Records(buffer, edges, counts, blank, line)
@@ -33,7 +32,7 @@ def _end(body: Body, first: int, delimiter: str) -> int:
     size = len(body)
     while size > first:
         piece = bytes(body[max(first, size - texts.PIECE) : size])
-        kept = len(piece.rstrip(_WHITE + delimiter.encode()))
+        kept = len(piece.rstrip(WHITE + delimiter.encode()))
         size -= len(piece) - kept
         if kept:
             break
