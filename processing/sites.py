@@ -1,7 +1,8 @@
 """Bytes of a CSV to the load profiles of one site or of many; a bad site does not spoil the others.
 
 Many sites come long (a column with each row's site) or wide (a column for each site); `header` tells the two and
-one site apart. Whole columns are read at once; then each site is a table like any other, read by the same rules.
+one site apart. The file is cut into cells as a whole; then the sites are read one after the other as they are asked
+for, each a table like any other, by the same rules.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -122,10 +123,12 @@ def _long(sheet: Sheet, columns: Columns, site: int, of_sites: Sequence[Rows]) -
 def _together(of_sites: Iterable[Rows]) -> Iterator[list[Rows]]:
     """Put groups together whose powers are worth to be read at once."""
     some: list[Rows] = []
+    count = 0
     for rows in of_sites:
         some.append(rows)
-        if sum(map(len, some)) >= powers.CHUNK:
+        count += len(rows)
+        if count >= powers.CHUNK:
             yield some
-            some = []
+            some, count = [], 0
     if some:
         yield some
