@@ -7,10 +7,8 @@ that name no site, or one that is longer than `LONGEST_NAME`.
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import numpy.typing as npt
-import pandas as pd
 
-from processing.cells import Cells, Positions
+from processing.cells import Positions
 from processing.errors import InvalidLoadProfile, Problem, shown
 from processing.powers import CHUNK
 from processing.sheet import Sheet
@@ -40,27 +38,31 @@ def groups(sheet: Sheet, site: int) -> Sequence[Rows]:
     """
     if sheet.problems:
         raise InvalidLoadProfile(sheet.problems.kept, sheet.problems.count)
-    turns = [_turns(sheet, site, rows) for rows in chunks(len(sheet))]
-    starts = np.concatenate([rows for rows, _, _ in turns])
-    _check_names(sheet, site, np.concatenate([bad for _, _, bad in turns]))
-    width = max(words.shape[1] for _, words, _ in turns)
-    ids, sites = _number(np.concatenate([np.pad(one, ((0, 0), (0, width - one.shape[1]))) for _, one, _ in turns]))
-    ends = np.append(starts[1:], len(sheet))
-    if sites == len(starts):  # each site's rows stand together
-        return [range(start, end) for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
-    of_row = np.repeat(ids, ends - starts)
+    known: dict[str, int] = {}
+    starts, ids, bad = zip(*(_turns(sheet, site, rows, known) for rows in chunks(len(sheet))), strict=True)
+    _check_names(sheet, site, np.concatenate(bad))
+    first = np.concatenate(starts)
+    ends = np.append(first[1:], len(sheet))
+    if len(known) == len(first):  # each site's rows stand together
+        return [range(start, end) for start, end in zip(first.tolist(), ends.tolist(), strict=True)]
+    of_row = np.repeat(np.concatenate(ids), ends - first)
     return np.split(np.argsort(of_row, kind="stable"), np.cumsum(np.bincount(of_row))[:-1])
 
 
-def _turns(sheet: Sheet, site: int, rows: range) -> tuple[Positions, npt.NDArray[np.uint64], Positions]:
-    """Return which of some rows name another site than the row before, these names, and the rows with bad names."""
+def _turns(sheet: Sheet, site: int, rows: range, known: dict[str, int]) -> tuple[Positions, Positions, Positions]:
+    """Return which of some rows name another site than the row before, its number, and the rows with bad names.
+
+    `known` numbers the names in the order in which they come first.
+    """
     before = max(rows.start - 1, 0)
     names = sheet.column(site, slice(before, rows.stop))
     length = names.end - names.start
-    words = _words(names, length)
-    turned = np.append(rows.start == 0, (words[1:] != words[:-1]).any(axis=1))
+    codes = names.places(min(int(length.max()), LONGEST_NAME))
+    codes[np.arange(len(codes))[:, None] >= length] = 0
+    turned = np.append(rows.start == 0, (codes[:, 1:] != codes[:, :-1]).any(axis=0))
     turns, bad = np.flatnonzero(turned), np.flatnonzero((length == 0) | (length > LONGEST_NAME))
-    return turns + before, words[turns], bad[bad >= rows.start - before] + before
+    ids = [known.setdefault(name, len(known)) for name in names.take(turns).texts()]
+    return turns + before, np.array(ids, np.int64), bad[bad >= rows.start - before] + before
 
 
 def _check_names(sheet: Sheet, site: int, bad: Positions) -> None:
@@ -72,27 +74,3 @@ def _check_names(sheet: Sheet, site: int, bad: Positions) -> None:
             for row, text in zip(sheet.rows(first).tolist(), texts, strict=True)
         ]
         raise InvalidLoadProfile(problems, len(bad))
-
-
-def _words(names: Cells, length: Positions) -> npt.NDArray[np.uint64]:
-    """Return the names, as far as names may be long, with zeros behind: (n, w)."""
-    width = -(-min(int(length.max()), LONGEST_NAME) // 8) * 8
-    codes = names.places(max(width, 8))
-    codes[np.arange(len(codes))[:, None] >= length] = 0
-    return np.ascontiguousarray(codes.T).view(np.uint64)
-
-
-def _number(words: npt.NDArray[np.uint64]) -> tuple[npt.NDArray[np.intp], int]:
-    """Number the different rows of (n, w) in the order in which they come first; and count them."""
-    if words.shape[1] == 1:
-        ids, different = pd.factorize(words[:, 0])
-        return ids, len(different)
-    # Sixteen random bytes and more to one number is quick and nearly always tells them apart; it is checked.
-    factors = np.random.default_rng().integers(1, 2**63, words.shape[1], np.uint64) * np.uint64(2) + np.uint64(1)
-    ids, different = pd.factorize((words * factors).sum(axis=1, dtype=np.uint64))
-    first = np.full(len(different), len(words))
-    np.minimum.at(first, ids, np.arange(len(words)))
-    if not (words == words[first[ids]]).all():
-        ids, names = pd.factorize(pd.Series([row.tobytes() for row in words]))
-        return ids, len(names)
-    return ids, len(different)
