@@ -59,10 +59,11 @@ def model_alone(csv: bytes, turns: int) -> dict[str, list[float]]:
     from processing.reading import read_load_profile  # noqa: PLC0415  # TensorFlow only after the service has ended
 
     profile = read_load_profile(csv, time_zone="Europe/Berlin")
-    return {name: seconds(partial(rolled, _model(name), profile, ()), turns) for name in MODELS}
+    return {name: seconds(partial(rolled, served(name), profile, ()), turns) for name in MODELS}
 
 
-def _model(name: str) -> "ServedModel":
+def served(name: str) -> "ServedModel":
+    """Load a shipped model in this process, as a worker does."""
     from models.card import CARD, read_card  # noqa: PLC0415
     from models.catalogue import ServedModel  # noqa: PLC0415
     from models.runner import Runner  # noqa: PLC0415

@@ -1,7 +1,7 @@
 """The bodies of good answers; their schemas stand in the OpenAPI document."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -188,7 +188,7 @@ class ModelList(BaseModel):
 
 def json_response(body: Any) -> Response:
     """Return a JSON answer."""
-    return Response(json.dumps(body, allow_nan=False), media_type="application/json")
+    return Response(_json(body), media_type="application/json")
 
 
 @dataclass(frozen=True)
@@ -210,22 +210,28 @@ def forecast(
     return json_response(of_model(model, profile.time_zone) | _of_profile(model, profile, power, intervals, Clock()))
 
 
-def site_forecasts(model: ServedModel, time_zone: str, notes: Sequence[str], sites: Sequence[SiteAnswer]) -> Response:
+def site_forecasts(model: ServedModel, time_zone: str, notes: Sequence[str], sites: Iterable[SiteAnswer]) -> Response:
     """Put the forecasts of many sites into words."""
     clock = Clock()
-    return json_response(of_sites(model, time_zone, notes, [_of_site(model, one, clock) for one in sites]))
+    return of_sites(model, time_zone, notes, (_of_site(model, one, clock) for one in sites))
 
 
-def of_sites(
-    model: ServedModel, time_zone: str, notes: Sequence[str], sites: Sequence[dict[str, Any]]
-) -> dict[str, Any]:
-    """Give the members of an answer for many sites, of which each is answered or refused."""
-    return of_model(model, time_zone) | {
-        "notes": list(notes),
-        "site_count": len(sites),
-        "refused_count": sum("problems" in one for one in sites),
-        "sites": sites,
-    }
+def of_sites(model: ServedModel, time_zone: str, notes: Sequence[str], sites: Iterable[dict[str, Any]]) -> Response:
+    """Return the JSON answer for many sites, of which each is answered or refused.
+
+    It is written a site at a time, so that neither all of them need to be in memory nor other requests to wait.
+    """
+    written, refused = [], 0
+    for one in sites:
+        written.append(_json(one))
+        refused += "problems" in one
+    told = {"notes": list(notes), "site_count": len(written), "refused_count": refused, "sites": []}
+    head = _json(of_model(model, time_zone) | told).removesuffix(b"]}")
+    return Response(b"".join([head, b", ".join(written), b"]}"]), media_type="application/json")
+
+
+def _json(body: Any) -> bytes:
+    return json.dumps(body, allow_nan=False).encode()
 
 
 def of_model(model: ServedModel, time_zone: str) -> dict[str, Any]:

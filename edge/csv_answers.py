@@ -5,7 +5,7 @@ or one of those in `edge.tables`: `problem`, `repair`, `accepted`, `note`. `site
 one site, and for what concerns a file as a whole.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from starlette.responses import Response
 
@@ -18,7 +18,7 @@ COLUMNS = ("site", "kind", "time", "power_kw")
 
 
 def response(
-    model: ServedModel, notes: Sequence[str], sites: Sequence[SiteAnswer], levels: Sequence[float] = ()
+    model: ServedModel, notes: Sequence[str], sites: Iterable[SiteAnswer], levels: Sequence[float] = ()
 ) -> Response:
     """Put the forecasts of one site or of many, with the intervals of `levels`, into rows."""
     bounds = [name for level in levels for name in _bounds(level)]

@@ -47,10 +47,12 @@ def json_of(
     describe: Callable[[Judgement[T]], dict[str, Any]],
 ) -> Response:
     """Answer as JSON; `describe` gives the members that are told of one site, besides those of its reading."""
-    bodies = [of_refused(one) if isinstance(one, Site) else _of_site(one, describe(one)) for one in results]
+    bodies = (of_refused(one) if isinstance(one, Site) else _of_site(one, describe(one)) for one in results)
     if isinstance(read, Sites):
-        return json_response(of_sites(model, time_zone, read.notes, bodies))
-    return json_response(of_model(model, time_zone) | {name: bodies[0][name] for name in bodies[0] if name != "site"})
+        return of_sites(model, time_zone, read.notes, bodies)
+    return json_response(
+        of_model(model, time_zone) | {name: told for name, told in next(bodies).items() if name != "site"}
+    )
 
 
 def _of_site(one: Judgement[T], members: dict[str, Any]) -> dict[str, Any]:

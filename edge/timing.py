@@ -19,16 +19,19 @@ _STAGES: ContextVar[dict[str, float] | None] = ContextVar("stages", default=None
 
 @contextmanager
 def stage(name: str) -> Iterator[None]:
-    """Count the time within as a stage of the request that is being answered; stages of one name are added up."""
+    """Count the time within as a stage of the request that is being answered; stages of one name are added up.
+
+    What a stage within takes is counted for that one alone.
+    """
     stages = _STAGES.get()
     if stages is None:
         yield
         return
-    start = perf_counter()
+    start = perf_counter() - sum(stages.values())
     try:
         yield
     finally:
-        stages[name] = stages.get(name, 0.0) + perf_counter() - start
+        stages[name] = stages.get(name, 0.0) + perf_counter() - sum(stages.values()) - start
 
 
 class TimingMiddleware:

@@ -1,8 +1,10 @@
 """The sites of one file to forecasts, with intervals where they are asked for; a site that has none spoils no other."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 from edge.answers import SiteAnswer
+from edge.timing import stage
 from forecasting.power import power
 from forecasting.rolling import intervals
 from models.catalogue import ServedModel
@@ -10,24 +12,28 @@ from models.errors import NonFiniteForecast
 from processing.errors import Problem
 from processing.sites import Site
 
-AT_ONCE = 512  # sites of one request that a model gets at a time; 10 MB of input
+AT_ONCE = 128  # sites of one request that are in memory and that a model gets at a time; 2 MB of input
 
 
-def site_forecasts(model: ServedModel, sites: Sequence[Site], levels: Sequence[float] = ()) -> list[SiteAnswer]:
+def site_forecasts(model: ServedModel, sites: Iterable[Site], levels: Sequence[float] = ()) -> Iterator[SiteAnswer]:
     """Forecast every site that can be, `AT_ONCE` at a time: so much memory, however many there are.
 
     Args:
         model: the model that answers.
-        sites: each with its load profile, or without one.
+        sites: each with its load profile, or without one; they may be read while they are gone through.
         levels: of the intervals, percent; none gives no intervals.
 
     Raises:
         NoIntervals: levels were given and the model has no intervals.
     """
-    answers: list[SiteAnswer] = []
-    for start in range(0, len(sites), AT_ONCE):
-        answers += _some(model, sites[start : start + AT_ONCE], levels)
-    return answers
+    waiting = iter(sites)
+    while some := _next(waiting):
+        yield from _some(model, some, levels)
+
+
+def _next(sites: Iterator[Site]) -> list[Site]:
+    with stage("read"):
+        return list(islice(sites, AT_ONCE))
 
 
 def _some(model: ServedModel, sites: Sequence[Site], levels: Sequence[float]) -> list[SiteAnswer]:

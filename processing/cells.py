@@ -10,15 +10,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-PADDING = 64  # zero bytes behind the last cell, so that a window of that width can be cut at every cell
+WHITE = b" \t\r\n"  # what is taken off both ends of a cell
+_IS_WHITE = np.isin(np.arange(256), list(WHITE))
+_FEW = 4  # blanks around a cell that are taken off all cells at once
 
+Body = bytes | bytearray  # of a request or a file; never copied as a whole
 Bytes = npt.NDArray[np.uint8]
 Positions = npt.NDArray[np.signedinteger[Any]]
 
 
 @dataclass(frozen=True)
 class Cells:
-    """n cells of UTF-8: `buffer` (m,) uint8 that ends with `PADDING` zeros, `start` and `end` (n,) positions in it."""
+    """n cells of UTF-8: `buffer` (m,) uint8, `start` and `end` (n,) positions in it."""
 
     buffer: Bytes
     start: Positions
@@ -31,7 +34,7 @@ class Cells:
         end = np.cumsum([len(cell) for cell in encoded], dtype=np.int64)
         start = np.zeros_like(end)
         start[1:] = end[:-1]
-        return cls(padded(b"".join(encoded)), start, end)
+        return cls(np.frombuffer(b"".join(encoded), np.uint8), start, end)
 
     def __len__(self) -> int:
         return len(self.start)
@@ -50,23 +53,28 @@ class Cells:
         spans = zip(self.start.tolist(), self.end.tolist(), strict=True)
         return [str(whole[start:end], "utf-8") for start, end in spans]
 
-    def codes(self, width: int) -> Bytes:
-        """Return the first `width` bytes from each cell's start: (n, width), at most `PADDING` wide.
-
-        What follows a shorter cell in the buffer is there, too.
-        """
-        windows: Bytes = np.ndarray((len(self.buffer) - width + 1, width), np.uint8, self.buffer, strides=(1, 1))
-        return windows[self.start]
-
     def places(self, width: int) -> Bytes:
-        """Return the same as `codes`, a row for each place in the cells: (width, n).
+        """Return the first `width` bytes from each cell's start, a row for each place in the cells: (width, n).
 
-        NumPy reduces over the first axis several times as fast.
+        What follows a shorter cell in the buffer is there, too. NumPy reduces over the first axis several times as
+        fast as over the last.
         """
-        codes: Bytes = self.buffer[self.start + np.arange(width, dtype=self.start.dtype)[:, None]]
-        return codes
+        if not len(self.buffer):
+            return np.zeros((width, len(self)), np.uint8)
+        return self.buffer.take(self.start + np.arange(width)[:, None], mode="clip")
 
-
-def padded(body: bytes) -> Bytes:
-    """Return bytes as an array with `PADDING` zeros behind."""
-    return np.frombuffer(body + bytes(PADDING), np.uint8)
+    def stripped(self) -> "Cells":
+        """Return the cells without the white space around them."""
+        start, end = self.start.copy(), self.end.copy()
+        for _ in range(_FEW):
+            left = _IS_WHITE[self.buffer.take(start, mode="clip")] & (start < end)
+            right = _IS_WHITE[self.buffer.take(end - 1, mode="clip")] & (start + left < end)
+            if not (left.any() or right.any()):
+                return Cells(self.buffer, start, end)
+            start += left
+            end -= right
+        for row in np.flatnonzero(left | right).tolist():
+            cell = self.buffer[start[row] : end[row]].tobytes()
+            start[row] += len(cell) - len(cell.lstrip(WHITE))
+            end[row] = start[row] + len(cell.strip(WHITE))
+        return Cells(self.buffer, start, end)

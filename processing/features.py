@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from processing.errors import UnknownColumn
 from processing.reading import LoadProfile
-from processing.stamps import Instants
+from processing.written import Instants
 
 DAY = 86_400.0
 YEAR = 365.2425 * DAY  # mean Gregorian year, seconds

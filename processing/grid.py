@@ -13,7 +13,7 @@ import numpy.typing as npt
 from processing import clock_changes
 from processing.cells import Positions
 from processing.errors import Problem, Problems
-from processing.stamps import Instants
+from processing.written import Instants
 
 STEP = np.timedelta64(900, "s")
 ANOTHER = 8  # rows on end that keep another step: no accident of missing rows

@@ -63,7 +63,7 @@ def examine(names: list[str]) -> tuple[int, str]:
     """Return how many columns could be powers, and what the names lack to be a header: '' if they are one."""
     kinds = [_kind(name) for name in names]
     known = sum(kind not in {"time", "site", ""} for kind in kinds)
-    powers = max(known, len(_in_kw(names)))
+    powers = max(known, len(_in_kw(names, kinds)))
     lacking = [] if "time" in kinds else [_TIME_MISSING]
     lacking += [] if known or powers > 1 else [_POWER_MISSING]
     return powers, " and ".join(lacking)
@@ -109,7 +109,7 @@ def many_sites(header: list[str], row: int) -> Columns | None:
         if doubled := _doubled(header, row, "site", sites):
             raise InvalidLoadProfile(doubled)
         return one_site(header, row)
-    powers = _in_kw(header)
+    powers = _in_kw(header, kinds)
     if len(powers) < 2:  # noqa: PLR2004
         return None
     times = [at for at, kind in enumerate(kinds) if kind == "time"]
@@ -124,7 +124,8 @@ def many_sites(header: list[str], row: int) -> Columns | None:
     if problems:
         raise InvalidLoadProfile(problems)
     energy = frozenset(at for at in powers if _unit(header[at])[1] == "kwh")
-    others = [name for at, name in enumerate(header) if at not in powers and at not in times]
+    read = {*powers, *times}
+    others = [name for at, name in enumerate(header) if at not in read]
     notes = tuple(f"Column {name!r} is not read: it does not end in the unit kW." for name in others)
     return Columns(times[0], tuple(powers), energy, None, notes)
 
@@ -134,9 +135,10 @@ def site_name(name: str) -> str:
     return _unit(name)[0]
 
 
-def _in_kw(header: list[str]) -> list[int]:
+def _in_kw(header: list[str], kinds: list[Kind]) -> list[int]:
     """Return the columns whose names end in kW or kWh."""
-    return [at for at, name in enumerate(header) if _unit(name)[1] in {"kw", "kwh"} and _kind(name) != "time"]
+    each = enumerate(zip(header, kinds, strict=True))
+    return [at for at, (name, kind) in each if kind != "time" and _unit(name)[1] in {"kw", "kwh"}]
 
 
 def _unit(name: str) -> tuple[str, str]:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from processing import features, scaling, windowing
 from processing.grid import STEP
 from processing.reading import LoadProfile
-from processing.stamps import Instants
+from processing.written import Instants
 
 
 @dataclass(frozen=True)

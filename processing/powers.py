@@ -24,7 +24,7 @@ _WIDEST = 17  # characters of a plain number: sign, 15 digits, mark
 _EXACT = 15  # digits of an integer that float64 holds, whatever they are
 _THOUSANDS = 4  # characters of a mark and three digits
 _TENS = 10.0 ** np.arange(_EXACT + 1)
-_CHUNK = 65_536  # rows that are read at a time: enough to be quick, few enough to need little memory
+CHUNK = 8_192  # cells that are read at a time: enough to be quick, few enough for the processor's cache
 _NOT_FINITE = frozenset({"inf", "+inf", "-inf", "infinity", "+infinity", "-infinity"})
 
 
@@ -46,7 +46,7 @@ class Numbers:
 
 def read_cells(cells: Cells) -> Numbers:
     """Read the plain ones of n cells: a sign, up to 15 digits, a decimal point or comma."""
-    parts = [_parse(cells.take(slice(at, at + _CHUNK))) for at in range(0, max(len(cells), 1), _CHUNK)]
+    parts = [_parse(cells.take(slice(at, at + CHUNK))) for at in range(0, max(len(cells), 1), CHUNK)]
     if len(parts) == 1:
         return parts[0]
     power, points, commas = zip(*((part.power, part.points, part.commas) for part in parts), strict=True)

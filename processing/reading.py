@@ -11,13 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from processing import clock_changes
+from processing.cells import Body
 from processing.errors import InvalidLoadProfile, Problem, Problems, shown
 from processing.grid import STEP, GridCheck
 from processing.plausibility import PowerCheck, judge
 from processing.powers import could_be_thousands, read_powers
 from processing.repairs import Repair, Series, Workshop
-from processing.stamps import Instants, Stamps, Written, on_the_clock, read_stamps
+from processing.stamps import Stamps, on_the_clock, read_stamps
 from processing.table import Table, read_table
+from processing.written import Instants, Written
 
 WEEK = 672  # quarter-hours
 
@@ -55,7 +57,7 @@ class LoadProfile:
     accepted: tuple[Problem, ...] = ()
 
 
-def read_load_profile(body: bytes, *, time_zone: str, at_least: int = WEEK, rules: Rules | None = None) -> LoadProfile:
+def read_load_profile(body: Body, *, time_zone: str, at_least: int = WEEK, rules: Rules | None = None) -> LoadProfile:
     """Read a CSV with a time column and a power column in kW.
 
     Args:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from processing.cells import Positions
 from processing.errors import Problem
 from processing.grid import STEP, order, other_steps, usual_step
-from processing.stamps import Instants, Mask
+from processing.written import Instants, Mask
 
 CODES = ("kwh", "off_grid", "sort", "duplicates", "gaps", "average")
 LONGEST_GAP = np.timedelta64(3_600, "s")  # four quarter-hours

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from processing import header, powers, stamps
-from processing.cells import Cells, Positions
+from processing import header, powers
+from processing.cells import Body, Cells, Positions
 from processing.errors import InvalidLoadProfile, Problem, Problems
 from processing.header import Columns, one_site
 from processing.powers import Numbers
-from processing.sheet import Sheet, read_sheet
-from processing.stamps import Written
+from processing.sheet import EVERY, Sheet, read_sheet
+from processing.written import Written, read_stamps
 
 
 @dataclass(frozen=True)
@@ -39,20 +39,23 @@ class Table:
     energy: bool = False
     delimiter: str = ","
 
-    def take(self, rows: slice | Positions) -> "Table":
-        """Return some rows, as a view where a slice names them; the problems and notes are those of all rows."""
+    def take(self, rows: slice | Positions, written: Written | None = None) -> "Table":
+        """Return some rows, as a view where a slice names them; the problems and notes are those of all rows.
+
+        `written` is what their stamps say, where it was not read for this table.
+        """
         return replace(
             self,
             stamps=self.stamps.take(rows),
             powers=self.powers.take(rows),
-            written=self.written.take(rows),
+            written=written or self.written.take(rows),
             numbers=self.numbers.take(rows),
             rows=self.rows[rows],
             faulty=self.faulty[rows],
         )
 
 
-def read_table(body: bytes) -> Table:
+def read_table(body: Body) -> Table:
     """Read the two columns of a CSV of one site.
 
     Raises:
@@ -62,21 +65,21 @@ def read_table(body: bytes) -> Table:
     columns = one_site(sheet.header, sheet.header_row)
     if columns.site is not None:
         _refuse_many(sheet, columns.site)
-    return only_table(sheet, columns)
+    return table_of(sheet, columns)
 
 
-def only_table(sheet: Sheet, columns: Columns) -> Table:
-    """Return the whole sheet as one site's table."""
-    times, power = sheet.column(columns.time), sheet.column(columns.powers[0])
+def table_of(sheet: Sheet, columns: Columns, rows: slice | Positions = EVERY, written: Written | None = None) -> Table:
+    """Return some rows of a sheet as a table; their stamps are read where it is not given what they say."""
+    times, cells = sheet.column(columns.time, rows), sheet.column(columns.powers[0], rows)
     return Table(
         time_name=sheet.header[columns.time],
         power_name=sheet.header[columns.powers[0]],
         stamps=times,
-        powers=power,
-        written=stamps.read_cells(times),
-        numbers=powers.read_cells(power),
-        rows=sheet.rows,
-        faulty=sheet.faulty,
+        powers=cells,
+        written=written or read_stamps(times),
+        numbers=powers.read_cells(cells),
+        rows=sheet.rows(rows),
+        faulty=sheet.faulty[rows],
         problems=sheet.problems,
         notes=columns.notes,
         energy=bool(columns.energy),
@@ -85,7 +88,7 @@ def only_table(sheet: Sheet, columns: Columns) -> Table:
 
 
 def _refuse_many(sheet: Sheet, site: int) -> None:
-    names = sorted(set(sheet.column(site).take(np.flatnonzero(~sheet.faulty)).texts()))
+    names = sorted(set(sheet.column(site, np.flatnonzero(~sheet.faulty)).texts()))
     if len(names) > 1:
         message = f"The column names {len(names)} sites. One is answered here; post many to /forecast/{{model}}."
         raise InvalidLoadProfile([Problem(sheet.header_row, sheet.header[site], "many_sites", message)])

@@ -9,42 +9,59 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from processing.cells import Positions
+from processing.cells import Bytes, Positions
 from processing.errors import Problem, Problems
 
 
 @dataclass(frozen=True)
+class Records:
+    """n records as they were cut, each into c cells.
+
+    `buffer` (m,) uint8 and `edges` (n c + 1,) int32 positions in it: a cell lies behind its edge and before the next
+    one. `counts` (n,) are the fields that each record has, `blank` (n,) is True where none holds anything, and `line`
+    gives the text of one of the first records that are blank or have other fields than c, without white space around.
+    """
+
+    buffer: Bytes
+    edges: Positions
+    counts: Positions
+    blank: npt.NDArray[np.bool_]
+    line: Callable[[int], str]
+
+
+@dataclass(frozen=True)
 class Widths:
-    """The rows of a sheet that have `width` names, `powers` of them powers: `counts` (n,) are the fields of each."""
+    """The records of a sheet that has `width` names, `powers` of them powers."""
 
     first_row: int
     delimiter: str
     width: int
     powers: int
-    counts: Positions
+    records: Records
 
-    def problems(self, faulty: npt.NDArray[np.bool_], line: Callable[[int], str]) -> Problems:
-        """Name the faulty rows; `line` gives the text of one."""
+    def problems(self, faulty: npt.NDArray[np.bool_]) -> Problems:
+        """Name the faulty rows."""
         found = Problems()
-        places = np.flatnonzero(faulty).tolist()
-        if self._decimal_commas() and not line(0).endswith(","):
+        if self._decimal_commas() and not self.records.line(0).endswith(","):
+            fields = _fields(int(self.records.counts[0]))
             message = (
-                f"Every row has {_fields(int(self.counts[0]))} where the header has {self.width}: it looks like "
+                f"Every row has {fields} where the header has {self.width}: it looks like "
                 "decimal commas in a comma-separated file. Separate the columns by semicolons, or write decimal points."
             )
             found.add(Problem(self.first_row, None, "wrong_width", message))
         else:
-            found.each(places, lambda at: self._problem(at, line(at)))
+            found.each(np.flatnonzero(faulty).tolist(), self._problem)
         return found
 
     def _decimal_commas(self) -> bool:
-        return self.delimiter == "," and bool((self.counts == self.width + self.powers).all()) and len(self.counts) > 0
+        counts = self.records.counts
+        return self.delimiter == "," and bool((counts == self.width + self.powers).all()) and len(counts) > 0
 
-    def _problem(self, at: int, line: str) -> Problem:
-        row = self.first_row + at
+    def _problem(self, at: int) -> Problem:
+        row, line = self.first_row + at, self.records.line(at)
         if not line.strip().strip(self.delimiter).strip():
             return Problem(row, None, "blank_row", "The row is blank. Remove it.")
-        message = f"The row has {_fields(int(self.counts[at]))} where the header has {self.width}."
+        message = f"The row has {_fields(int(self.records.counts[at]))} where the header has {self.width}."
         return Problem(row, None, "wrong_width", message)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 from quick_model import PLAIN, profile, served
@@ -10,6 +12,9 @@ from edge.errors import NoIntervals
 from forecasting import bulk
 from processing.errors import Problem
 from processing.sites import Site
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 WEEK = 672
 REFUSED = Site("refused", None, (Problem(3, "kW", "gap", "A gap."),), 1)
@@ -50,10 +55,24 @@ def test_sites_of_which_none_can_be_forecast() -> None:
     """No forecast is made, and none is missed."""
     answers = bulk.site_forecasts(served(residual_quantiles=PLAIN), [REFUSED, endless("mad")], [80.0])
     assert [one.power for one in answers] == [None, None]
-    assert bulk.site_forecasts(served(), [], []) == []
+    assert list(bulk.site_forecasts(served(), [], [])) == []
 
 
 def test_model_without_intervals_refuses_levels() -> None:
     """That is the request's fault, not a site's."""
     with pytest.raises(NoIntervals):
-        bulk.site_forecasts(served(), [good("north", 10)], [80.0])
+        list(bulk.site_forecasts(served(), [good("north", 10)], [80.0]))
+
+
+def test_no_more_sites_are_in_memory_than_are_forecast_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A site is read when its turn comes, not before."""
+    monkeypatch.setattr(bulk, "AT_ONCE", 3)
+    read = []
+
+    def sites() -> Iterator[Site]:
+        for at in range(7):
+            read.append(at)
+            yield good(str(at), 10 + at)
+
+    seen = [(one.site.name, len(read)) for one in bulk.site_forecasts(served(), sites())]
+    assert seen == [("0", 3), ("1", 3), ("2", 3), ("3", 6), ("4", 6), ("5", 6), ("6", 7)]

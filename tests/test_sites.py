@@ -18,6 +18,8 @@ from edge import answers, csv_answers
 from edge.answers import SiteAnswer, SiteForecasts
 from models.calibration import Intervals
 from models.card import ModelCard
+from processing import groups, powers, texts, written
+from processing.cells import Body
 from processing.errors import InvalidLoadProfile
 from processing.pipeline import Preparation
 from processing.reading import LoadProfile, Reader, Rules, read_load_profile
@@ -28,7 +30,7 @@ NAMES = ["north", "Süd", "a site with a longer name"]
 POWER = {name: np.arange(672.0) % 13 + 10 * at + 0.5 for at, name in enumerate(NAMES)}
 
 
-def sites(body: bytes, *repair: str) -> Sites:
+def sites(body: Body, *repair: str) -> Sites:
     read = read_sites(body, Reader("Europe/Berlin", 672, Rules(repair=frozenset(repair))))
     assert isinstance(read, Sites)
     return read
@@ -65,6 +67,49 @@ def test_each_site_is_read_as_if_it_were_alone(body: bytes) -> None:
         np.testing.assert_array_equal(site.profile.time, alone.time)
         np.testing.assert_array_equal(site.profile.clock, alone.clock)
         np.testing.assert_array_equal(site.profile.power, alone.power)
+
+
+@pytest.mark.parametrize("size", [1, 50, 672, 5000])
+@pytest.mark.parametrize("body", FILES.values(), ids=FILES)
+def test_the_size_of_the_pieces_changes_nothing(body: bytes, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However a file is cut to be read, and whatever holds its bytes, the sites are the same."""
+    whole = sites(body).sites
+    for module, name in ((texts, "PIECE"), (powers, "CHUNK"), (groups, "CHUNK"), (written, "_CHUNK")):
+        monkeypatch.setattr(module, name, size)
+    for one, other in zip(whole, sites(bytearray(body)), strict=True):
+        assert one.name == other.name
+        assert one.profile is not None
+        assert other.profile is not None
+        np.testing.assert_array_equal(one.profile.time, other.profile.time)
+        np.testing.assert_array_equal(one.profile.power, other.profile.power)
+
+
+@pytest.mark.parametrize("size", [1, 7, 262_144])
+def test_what_is_no_text_is_told_alike_in_any_piece(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The row counts from the file's first, wherever the bytes stand."""
+    monkeypatch.setattr(texts, "PIECE", size)
+    body = FILES["wide"]
+    for odd, code in ((b"\xff", "not_utf8"), (b"\0", "not_text")):
+        at = body.index(b"2021-06-02 01:00:00")
+        with pytest.raises(InvalidLoadProfile) as caught:
+            sites(body[:at] + odd + body[at:])
+        assert [(one.row, one.code) for one in caught.value.problems] == [(6, code)]
+
+
+def test_sites_with_their_own_stamps_are_not_taken_for_the_one_before() -> None:
+    """Weeks of other times, of as many rows, have their own time."""
+    later = [row.replace("2021-06-", "2021-07-") for row in long_rows()]
+    one, other = sites(
+        csv_file(
+            [row for row in long_rows() + later if row.startswith("north")][:672]
+            + [row.replace("north", "west") for row in later if row.startswith("north")],
+            LONG,
+        )
+    ).sites
+    assert one.profile is not None
+    assert other.profile is not None
+    np.testing.assert_array_equal(other.profile.time - one.profile.time, np.timedelta64(30, "D"))
+    np.testing.assert_array_equal(one.profile.power, other.profile.power)
 
 
 def test_a_bad_site_does_not_spoil_the_others() -> None:

@@ -63,6 +63,26 @@ def test_stages_and_total_stand_in_the_header() -> None:
     assert token + read + model <= total + 0.05  # each is rounded
 
 
+def test_a_stage_within_another_counts_for_itself_alone() -> None:
+    """An answer that is written while sites are read has the time of its writing, not that of the reading."""
+
+    def nested() -> None:
+        with stage("answer"):
+            wait(0.005)
+            with stage("read"):
+                wait(0.02)
+            wait(0.005)
+
+    async def both(_: Request) -> Response:
+        await run_in_threadpool(nested)
+        return Response("done")
+
+    (header,) = told(TimingMiddleware(Starlette(routes=[Route("/", both)])))
+    read, answer, total = (float(part.split("=")[1]) for part in (header or "").split(", "))
+    assert read >= 20
+    assert 10 <= answer <= total - read + 0.05
+
+
 def test_nothing_is_told_unless_asked_for() -> None:
     """Without the middleware there is no header, and a stage does nothing."""
     assert told(APP) == [None]

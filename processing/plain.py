@@ -1,0 +1,78 @@
+"""Text without quotes and odd characters to records: cut at its delimiters and line ends, as one array."""
+
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from processing import texts
+from processing.cells import WHITE, Body, Bytes, Positions
+from processing.widths import Records
+
+_NEWLINE = ord("\n")
+
+
+def cut(body: Body, first: int, delimiter: str, width: int) -> Records:
+    """Cut the records that begin at a position, each of `width` cells; the buffer is the body itself."""
+    buffer = np.frombuffer(body, np.uint8)
+    edges, lines = _edges(buffer[: _end(body, first, delimiter)], first, ord(delimiter))
+    counts: Positions = np.broadcast_to(np.int32(width), lines)
+    if len(edges) - 1 != lines * width or (buffer[edges[width:-1:width]] != _NEWLINE).any():
+        edges, counts = _even(buffer, edges, width)
+    line = partial(_line, buffer, edges, width)
+    codes = buffer[edges[:-1:width] + 1]
+    blank = (codes <= ord(" ")) | (codes == ord(delimiter))  # perhaps: they begin as blank ones do
+    for at in np.flatnonzero(blank).tolist():
+        blank[at] = not line(at).replace(delimiter, "").strip()
+    return Records(buffer, edges, counts, blank, line)
+
+
+def _end(body: Body, first: int, delimiter: str) -> int:
+    """Return where the records end: blank lines at the end of a file are harmless."""
+    size = len(body)
+    while size > first:
+        piece = bytes(body[max(first, size - texts.PIECE) : size])
+        kept = len(piece.rstrip(WHITE + delimiter.encode()))
+        size -= len(piece) - kept
+        if kept:
+            break
+    return body.find(b"\n", size) + 1 or len(body)
+
+
+def _edges(data: Bytes, first: int, delimiter: int) -> tuple[Positions, int]:
+    """Return the edges of all cells from a position on, and how many of them are ends of lines."""
+
+    def marks(at: int) -> tuple[npt.NDArray[np.bool_], int]:
+        piece = data[at : at + texts.PIECE]
+        ends = piece == _NEWLINE
+        return ends | (piece == delimiter), int(np.count_nonzero(ends))
+
+    places = range(first, len(data), texts.PIECE)
+    # Counted first, so that they are written once, to where they stay.
+    edges = np.empty(2 + sum(int(np.count_nonzero(marks(at)[0])) for at in places), np.int32)
+    edges[0], filled, lines = first - 1, 1, 0
+    for at in places:
+        found, ends = marks(at)
+        some = np.flatnonzero(found)
+        np.add(some, at, out=edges[filled : filled + len(some)], casting="unsafe")
+        filled, lines = filled + len(some), lines + ends
+    if first == len(data) or data[-1] == _NEWLINE:
+        return edges[:-1], lines
+    edges[-1] = len(data)
+    return edges, lines + 1
+
+
+def _even(buffer: Bytes, edges: Positions, width: int) -> tuple[Positions, Positions]:
+    """Give every line `width` edges, all at its end where it has others; return the fields of each line, too."""
+    ends = buffer.take(edges[1:], mode="clip") == _NEWLINE
+    ends[-1] = True
+    last = np.flatnonzero(ends)
+    counts = np.diff(last, prepend=-1)
+    good = counts == width
+    even = np.repeat(edges[1:][last], width).reshape(len(last), width)
+    even[good] = edges[1:][np.repeat(good, counts)].reshape(-1, width)
+    return np.concatenate([edges[:1], even.ravel()]), counts
+
+
+def _line(buffer: Bytes, edges: Positions, width: int, at: int) -> str:
+    return buffer[edges[at * width] + 1 : edges[(at + 1) * width]].tobytes().decode().strip()

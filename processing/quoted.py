@@ -1,0 +1,54 @@
+"""Text with quotes or odd characters to records, one at a time, by Python's `csv`."""
+
+import csv
+import io
+from array import array
+from collections.abc import Iterator
+
+import numpy as np
+
+from processing.cells import Body
+from processing.errors import KEPT, InvalidLoadProfile, Problem
+from processing.texts import pieces
+from processing.widths import Records
+
+
+def cut(body: Body, first: int, delimiter: str, width: int, row: int) -> Records:
+    """Cut the records that begin at a position, each of `width` cells, into a buffer of their own.
+
+    Raises:
+        InvalidLoadProfile: quotes are broken; `row` is the number of the header's.
+    """
+    buffer, lengths, counts, blank = bytearray(), array("i"), array("i"), bytearray()
+    lines: dict[int, str] = {}
+    kept = 0  # blank lines at the end of a file are harmless
+    for at, fields in enumerate(_records(body, first, delimiter, row)):
+        counts.append(len(fields))
+        blank.append(not any(fields))
+        kept = kept if blank[at] else at + 1
+        if (len(fields) != width or blank[at]) and len(lines) < KEPT:
+            lines[at] = delimiter.join(fields)
+        cells = [field.encode() for field in fields] if len(fields) == width else [b""] * width
+        lengths.extend(map(len, cells))
+        buffer += b"\n".join([*cells, b""])
+    edges = np.full(kept * width + 1, -1, np.int32)
+    edges[1:] += np.cumsum(np.array(lengths[: kept * width], np.int32) + 1, dtype=np.int32)
+    return Records(
+        np.array(buffer, np.uint8),
+        edges,
+        np.array(counts[:kept], np.int32),
+        np.array(blank[:kept], np.uint8).astype(bool),
+        lines.__getitem__,
+    )
+
+
+def _records(body: Body, first: int, delimiter: str, row: int) -> Iterator[list[str]]:
+    lines = (line for _, piece in pieces(body, first) for line in io.StringIO(piece.decode(), newline=""))
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    try:
+        for fields in reader:
+            row += 1
+            yield [field.strip() for field in fields]
+    except csv.Error as error:
+        message = f"The row cannot be read as CSV ({error}). Check its quotation marks."
+        raise InvalidLoadProfile([Problem(row + 1, None, "not_csv", message)]) from None
