@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from toy import QUIET, card_of, keras_folder, keras_model, model_folder
 
 from models.errors import InvalidCard, ModelUnavailable, NonFiniteForecast, RefusedWeights
-from models.runner import Warm, Runner, chunks, ordinary_week
+from models.runner import Runner, Warm, chunks, ordinary_week
 
 if TYPE_CHECKING:
     from collections.abc import Callable
