@@ -23,7 +23,7 @@ from models.slim_tensorflow import limit_threads
 from models.store import Store
 
 PROBES = ("/livez", "/readyz", "/healthz")
-BATCH_SIZES = (1, 32)  # windows that a model is compiled for; half a second and some MB for each at the start
+BATCH_SIZES = (1, 32)  # windows that a model is compiled for; after the start, some seconds and 18 MB for each
 
 with stopping_the_start():
     settings = load_settings()
