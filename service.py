@@ -34,7 +34,7 @@ from forecasting.rolling import intervals, prior
 from models.watching import Watch
 from processing.sites import Site, Sites, read_sites
 from processing.table import read_table
-from worker import PROBES, app, authenticate, catalogue, settings, turns
+from worker import PROBES, app, authenticate, catalogue, compile_rest, settings, turns
 
 logger = logging.getLogger("bentoml.lastgang")  # BentoML configures the loggers below its own name
 
@@ -83,7 +83,7 @@ class Lastgang:
         catalogue().load()
         if not catalogue().names():
             logger.error("No model serves. Import one: python import_models.py")
-        Thread(target=catalogue().compile_rest, name="compile", daemon=True).start()
+        Thread(target=compile_rest, name="compile", daemon=True).start()
         if settings.watch_seconds:
             Watch(catalogue(), settings.watch_seconds).start()
 

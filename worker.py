@@ -4,8 +4,11 @@ Each is made when it is first needed, so that importing this module makes nothin
 of the workers import it, too, and have neither keys nor users. A setting that cannot be used ends the process here.
 """
 
+import os
+import sys
 from datetime import timedelta
 from functools import cache
+from threading import get_native_id
 
 from auth.app import LogIn, create_app
 from auth.middleware import Authenticator, Identity
@@ -24,8 +27,9 @@ from models.catalogue import Catalogue
 from models.slim_tensorflow import limit_threads
 from models.store import Store
 
+LAST = 19  # of the priorities that Linux knows
 PROBES = ("/livez", "/readyz", "/healthz")
-BATCH_SIZES = (1, 16)  # windows that a model is compiled for; some seconds and 18 MB for each
+BATCH_SIZES = (1, 16)  # windows that a model is compiled for; after the start, some seconds and 18 MB for each
 
 with stopping_the_start():
     settings = load_settings()
@@ -36,6 +40,13 @@ def catalogue() -> Catalogue:
     """Return the models of this worker; `Lastgang.__init__` loads them."""
     limit_threads(max(1, cores() // settings.workers))
     return Catalogue(Store(), batch_sizes=BATCH_SIZES, gather=lambda runner: Batches(runner, metrics().batch))
+
+
+def compile_rest() -> None:
+    """Compile what the catalogue has left for later, behind whatever else this machine has to do; for a thread."""
+    if sys.platform == "linux":  # elsewhere a thread has no priority of its own
+        os.setpriority(os.PRIO_PROCESS, get_native_id(), LAST)
+    catalogue().compile_rest()
 
 
 @cache

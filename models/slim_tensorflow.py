@@ -4,9 +4,9 @@ In: nothing. Out: `core`, with what loads, compiles and calls a SavedModel; `com
 Keras does. Nothing is refused: where the part cannot be had alone, it is taken from the whole.
 
 `import tensorflow` runs tensorflow/__init__.py, which brings in two generations of its API, Keras, and whatever Keras
-finds installed: 2.6 s of computing and 190 MB that no other process shares (TensorFlow 2.21, 2 cores). The modules
+finds installed: 3.0 s of computing and 245 MB that no other process shares (TensorFlow 2.21, 2 busy cores). The modules
 below it can be imported one by one as soon as `sys.modules` holds a package of that name, so a bare one is put there:
-1.2 s and 90 MB, and the models give the same numbers to the last bit. Whoever imports TensorFlow later gets the bare
+1.4 s and 121 MB, and the models give the same numbers to the last bit. Whoever imports TensorFlow later gets the bare
 package, and the first thing they ask it for that is not there yet makes it whole. Plugins for other devices (a folder
 tensorflow-plugins) come with the whole only.
 """
