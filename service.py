@@ -10,6 +10,7 @@
 What a worker holds (models, users, keys, routes without a file) is made in `worker.py`.
 """
 
+import gc
 import logging
 from threading import Thread
 from typing import Any, cast
@@ -83,6 +84,9 @@ class Lastgang:
         catalogue().load()
         if not catalogue().names():
             logger.error("No model serves. Import one: python import_models.py")
+        # What there is now stays: looking through it for garbage would keep every request waiting for a tenth of a second.
+        gc.collect()
+        gc.freeze()
         Thread(target=compile_rest, name="compile", daemon=True).start()
         if settings.watch_seconds:
             Watch(catalogue(), settings.watch_seconds).start()
