@@ -10,7 +10,6 @@
 What a worker holds (models, users, keys, routes without a file) is made in `worker.py`.
 """
 
-import gc
 import logging
 from threading import Thread
 from typing import Any, cast
@@ -35,7 +34,7 @@ from forecasting.rolling import intervals, prior
 from models.watching import Watch
 from processing.sites import Site, Sites, read_sites
 from processing.table import read_table
-from worker import PROBES, app, authenticate, catalogue, compile_rest, settings, turns
+from worker import PROBES, app, authenticate, catalogue, compile_rest, prefer_short_requests, settings, turns
 
 logger = logging.getLogger("bentoml.lastgang")  # BentoML configures the loggers below its own name
 
@@ -84,9 +83,7 @@ class Lastgang:
         catalogue().load()
         if not catalogue().names():
             logger.error("No model serves. Import one: python import_models.py")
-        # What there is now stays: looking through it for garbage would keep every request waiting for a tenth of a second.
-        gc.collect()
-        gc.freeze()
+        prefer_short_requests()
         Thread(target=compile_rest, name="compile", daemon=True).start()
         if settings.watch_seconds:
             Watch(catalogue(), settings.watch_seconds).start()
@@ -142,7 +139,7 @@ class Lastgang:
 
 
 def _forecast_sites(asked: Asked, read: Sites) -> Response:
-    forecasts = site_forecasts(asked.model, read.sites, asked.query.levels)
+    forecasts = site_forecasts(asked.model, read, asked.query.levels)
     with stage("answer"):
         if asked.as_csv:
             return csv_answers.response(asked.model, read.notes, forecasts, asked.query.levels)

@@ -6,6 +6,7 @@ from starlette.requests import Request
 
 from edge.queries import Query, prefers_csv, read_query
 from models.catalogue import Catalogue, ServedModel
+from processing.cells import Body
 from processing.reading import Reader, Rules
 
 
@@ -22,7 +23,7 @@ class Asked:
     time_zone: str
     rules: Rules
     as_csv: bool
-    upload: bytes
+    upload: Body
 
     @property
     def reader(self) -> Reader:

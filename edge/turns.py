@@ -5,7 +5,7 @@ is read where its request is. What takes longer than some milliseconds would kee
 it goes to one of a few threads, for which requests queue.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from typing import TypeVar
 
 import anyio.to_thread
@@ -29,6 +29,6 @@ class Turns:
         """Do the work in a thread."""
         return await anyio.to_thread.run_sync(work, limiter=self._limiter)
 
-    async def by_size(self, upload: bytes, work: Callable[[], Result]) -> Result:
+    async def by_size(self, upload: Sized, work: Callable[[], Result]) -> Result:
         """Do here what needs so little time with this upload that nobody minds, and the rest in a thread."""
         return work() if len(upload) <= SHORT else await self.long(work)

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edge.errors import BodyTooLarge, BodyTooSlow, MalformedUpload, UnsupportedMediaType
 from edge.timing import stage
+from processing.cells import Body
 
 FIELD = "file"
 LARGEST_OTHER = 65_536  # bytes; a log-in form needs a few hundred
@@ -63,7 +64,7 @@ class UploadMiddleware:
         return next((limit for prefix, limit in self.limits.items() if path.startswith(prefix)), None)
 
 
-async def read_file(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
+async def read_file(scope: Scope, receive: Receive, max_bytes: int) -> Body:
     """Return the bytes of the one file that the body holds.
 
     Raises:
@@ -79,12 +80,14 @@ async def read_file(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
     body = await _whole(_bounded(scope, receive, max_bytes))
     if media_type == "text/csv":
         return body
-    return plain_file(headers["content-type"], body) or await _only_file(headers, body)
+    file = plain_file(headers["content-type"], body)
+    return await _only_file(headers, bytes(body)) if file is None else file
 
 
-def plain_file(content_type: str, body: bytes) -> bytes | None:
+def plain_file(content_type: str, body: Body) -> Body | None:
     """Return the file of a form that holds nothing else and is written as clients do; None for every other form.
 
+    A body that may be changed is cut down to the file, so that a large one is not held twice.
     The parser looks at every byte's surroundings; here it is enough to find that the boundary stands at both ends and
     nowhere between. What is not exactly of this form goes to the parser, which reads the same from it or refuses it.
     """
@@ -99,10 +102,14 @@ def plain_file(content_type: str, body: bytes) -> bytes | None:
     # The boundary's own line break may be the one that ends the part's head: hence from two bytes before.
     if not body.startswith(b"\r\n" + edge + b"--", end) or body.find(b"\r\n" + edge, head.end() - 2) != end:
         return None
-    return body[head.end() : end]
+    start = head.end()
+    if isinstance(body, bytes):
+        return body[start:end]
+    del body[end:], body[:start]
+    return body
 
 
-async def _whole(receive: Receive) -> bytes:
+async def _whole(receive: Receive) -> Body:
     """Return the bytes of a whole body.
 
     Raises:
@@ -119,7 +126,7 @@ async def _whole(receive: Receive) -> bytes:
             return bytes(chunk)
         body += chunk
         if not more:
-            return bytes(body)
+            return body
 
 
 async def _only_file(headers: Headers, body: bytes) -> bytes:

@@ -39,12 +39,13 @@ def parsed(body: bytes) -> bytes | None:
         'content-disposition: form-data; name="file"; filename=""\r\n',
     ],
 )
-@pytest.mark.parametrize("content", [b"time,power\r\n1,2\r\n", b"\r\n", b"--", b"x" * 100_000, "ä".encode()])
+@pytest.mark.parametrize("content", [b"", b"time,power\r\n1,2\r\n", b"\r\n", b"--", b"x" * 100_000, "ä".encode()])
 @pytest.mark.parametrize("after", ["", "\r\n"])
 def test_usual_forms_need_no_parser(head: str, content: bytes, after: str) -> None:
     """What curl, requests and browsers send is cut out of the body, and is what the parser would give."""
     body = form(head, content, after=after)
-    assert plain_file(f"multipart/form-data; boundary={BOUNDARY}", body) == content == parsed(body)
+    for held in (body, bytearray(body)):
+        assert plain_file(f"multipart/form-data; boundary={BOUNDARY}", held) == content == parsed(body)
 
 
 @pytest.mark.parametrize(
@@ -67,8 +68,11 @@ def test_usual_forms_need_no_parser(head: str, content: bytes, after: str) -> No
     ],
 )
 def test_every_other_form_goes_to_the_parser(body: bytes) -> None:
-    """Whatever is not exactly of the usual form is read, or refused, by the library."""
+    """Whatever is not exactly of the usual form is read, or refused, by the library, which gets it as it came."""
     assert plain_file(f"multipart/form-data; boundary={BOUNDARY}", body) is None
+    held = bytearray(body)
+    assert plain_file(f"multipart/form-data; boundary={BOUNDARY}", held) is None
+    assert held == body
 
 
 @pytest.mark.parametrize("content_type", ["multipart/form-data", 'multipart/form-data; boundary="----form"', ""])

@@ -81,9 +81,11 @@ def test_it_pins_every_package_by_hash(bento: Path) -> None:
 def test_it_forecasts_as_the_checkout_does(
     production: Place, ada: httpx.Client, week: bytes, model: str, grace: httpx.Client
 ) -> None:
-    """The same file gives the same answer, to the last digit."""
+    """The same file gives the same answer, to 0.1 W: one of them may not have been compiled yet (decision 46)."""
     files: dict[str, Any] = {"file": week}
     answers = [client.post(f"/forecast/{model}", files=files).raise_for_status().json() for client in (grace, ada)]
+    powers = [[step.pop("power") for step in answer["forecast"]] for answer in answers]
+    assert powers[0] == pytest.approx(powers[1], rel=0, abs=1e-4)
     assert answers[0] == answers[1]
 
 
