@@ -85,7 +85,8 @@ def test_a_forecast_is_made_from_the_page(browser: webdriver.Chrome, find: Find,
     find("#oauth_username").send_keys("ada")
     find("#oauth_password").send_keys(PASSWORD)
     find(".auth-btn-wrapper .authorize").click()
-    find(".auth-btn-wrapper .btn-done").click()  # "Close"; it is "Logout" beside it that tells of success
+    find(".auth-btn-wrapper .auth:not(.authorize)")  # "Logout": the token is there
+    find(".auth-btn-wrapper .btn-done").click()  # "Close"
     find("#operations-forecasts-forecast .opblock-summary-control").click()
     find("#operations-forecasts-forecast .try-out__btn").click()
     Select(find("#operations-forecasts-forecast .parameters select")).select_by_visible_text("gru")
