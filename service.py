@@ -83,6 +83,9 @@ class Lastgang:
         catalogue().load()
         if not catalogue().names():
             logger.error("No model serves. Import one: python import_models.py")
+        for method in (self.predict, self.forecast):
+            # BentoML inspects the signature of a class's method for each request; the instance's own it just calls.
+            setattr(self, method.__name__, method)
         prefer_short_requests()
         Thread(target=compile_rest, name="compile", daemon=True).start()
         if settings.watch_seconds:
