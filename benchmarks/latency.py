@@ -92,7 +92,7 @@ def _settle(process: psutil.Process) -> None:
 
 def _used(process: psutil.Process) -> float:
     times = [each.cpu_times() for each in (process, *process.children(recursive=True))]
-    return sum(each.user + each.system for each in times)
+    return float(sum(each.user + each.system for each in times))
 
 
 def request(url: httpx.URL, token: str, csv: bytes) -> bytes:

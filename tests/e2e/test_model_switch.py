@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -209,6 +210,22 @@ def wait_for_status(client: httpx.Client, version: str, status: int) -> None:
         assert time.monotonic() < give_up, f"version {version!r} is not answered with {status}"
 
 
+@pytest.fixture(scope="module")
+def settled(switching: Place) -> None:
+    """Wait until both workers serve what the labels name: all clients of a test before may have had the same one."""
+    token, give_up = switching.log_in("ada", PASSWORD), time.monotonic() + SWITCH_WITHIN
+    with ExitStack() as stack:
+        clients = [stack.enter_context(switching.client(token)) for _ in range(4 * CLIENTS)]  # connections at once
+        while not all(_serves_its_labels(client) for client in clients):
+            assert time.monotonic() < give_up, "a worker does not serve what the labels name"
+
+
+def _serves_its_labels(client: httpx.Client) -> bool:
+    (toy,) = [one for one in client.get("/models").json()["models"] if one["name"] == "toy"]
+    stable = [one["version"] for one in toy["versions"] if "stable" in one["labels"]]
+    return stable == [toy["version"]] and all(one["loaded"] == bool(one["labels"]) for one in toy["versions"])
+
+
 ASKED = [
     ("?version=stable", 200, None),
     ("?version=9", 404, "unknown-version"),
@@ -220,6 +237,7 @@ ASKED = [
 
 @pytest.mark.parametrize("route", ["/predict/toy", "/forecast/toy", "/models/toy"])
 @pytest.mark.parametrize("query, status, kind", ASKED)
+@pytest.mark.usefixtures("settled")
 def test_version_is_asked_for(route: str, query: str, status: int, kind: str | None, switching: Place) -> None:
     """Every route that names a model takes a version or a label, and says what there is if there is none such."""
     with switching.client(switching.log_in("ada", PASSWORD)) as client:
