@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import ssl
+import subprocess
 import sys
 from collections import Counter
 from math import inf, isnan, nan
@@ -165,11 +166,12 @@ def ground(home: Path) -> Ground:
 
 
 def test_peers_side_by_side_are_told_apart(ground: Ground, tmp_path: Path) -> None:
-    """Each of two running peers counts and ends its own processes, those below its command included."""
+    """Each of two running peers counts and ends its own processes, and not those of whoever else is at work here."""
     busy = "import time\nwhile time.process_time() < 0.1: pass\n"  # several ticks of the clock that counts it
     command = f"{busy}from subprocess import *; Popen(['cat'], stdin=PIPE).wait()"  # cat ends with it, as its pipe does
     peer = Peer("idle", "Idle", (("-c", command),), "none")
     python = Path(sys.executable)
+    stranger = subprocess.Popen(["cat"], stdin=subprocess.PIPE)
     with Serving(peer, ground, python, tmp_path / "one") as one:
         with Serving(peer, ground, python, tmp_path / "other") as other:
             while one.processes() < 2 or other.processes() < 2:
@@ -178,6 +180,8 @@ def test_peers_side_by_side_are_told_apart(ground: Ground, tmp_path: Path) -> No
             assert other.processor_seconds() > 0
         assert (one.processes(), other.processes()) == (2, 0)
     assert one.processes() == 0
+    assert stranger.poll() is None
+    stranger.communicate()
 
 
 def row(name: str, p50: float, rate: float, title: str = "", p99: float = 9.0) -> Row:

@@ -58,8 +58,10 @@ class Serving:
         self.port = free_ports()
         self.ready_seconds = 0.0
         self._processes: list[subprocess.Popen[bytes]] = []
+        self._strangers: set[int] = set()  # process ids of children that were there before
 
     def __enter__(self) -> Self:
+        self._strangers = {child.pid for child in psutil.Process().children()}
         versions = self._scratch / "versions"
         versions.mkdir(parents=True, exist_ok=True)
         if not (versions / "1").is_symlink():
@@ -187,8 +189,8 @@ class Serving:
                 break
 
     def _tree(self) -> list[psutil.Process]:
-        """Find all its processes: what descends from this one, as `adopt` lets none escape, without other peers'."""
-        others = self._commands - {process.pid for process in self._processes}
+        """Find all its processes: what descends from this one, as `adopt` lets none escape, but for what others began."""
+        others = self._strangers | self._commands - {process.pid for process in self._processes}
         found = []
         for child in psutil.Process().children():
             with contextlib.suppress(psutil.Error):

@@ -9,6 +9,7 @@ if a request failed or memory was not flat.
 from __future__ import annotations
 
 import argparse
+import signal
 import ssl
 import sys
 from datetime import UTC, datetime
@@ -95,6 +96,7 @@ def soak(loading: Pace, process: psutil.Process, minutes: float) -> tuple[list[A
 def main() -> None:
     """Measure, print and write."""
     given = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the service is ended, too
     tokens = str(int(given.minutes) + 60)
     with service(LASTGANG_TOKEN_MINUTES=tokens) as (address, certificate, _, process):
         answers, samples, capacity = soak(pace(address, certificate), process, given.minutes)
