@@ -189,7 +189,7 @@ class Serving:
                 break
 
     def _tree(self) -> list[psutil.Process]:
-        """Find all its processes: what descends from this one, as `adopt` lets none escape, but for what others began."""
+        """Find all its processes: what descends from this one, as `adopt` lets none escape, less what others began."""
         others = self._strangers | self._commands - {process.pid for process in self._processes}
         found = []
         for child in psutil.Process().children():
