@@ -28,13 +28,15 @@ import psutil
 import uvloop
 from tqdm import tqdm
 
+from benchmarks.settling import settle
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PROJECT = Path(__file__).resolve().parent.parent
 PASSWORD = "benchmark only, never served"  # noqa: S105
 BOUNDARY = "lastgang"
-SETTLE, LOOK = 60.0, 0.5  # seconds at most, and between two looks
+SETTLE = 60.0  # seconds at most
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def service(**settings: str) -> "Iterator[tuple[str, Path, float, psutil.Process
             if not any("is ready" in line for line in process.stdout or ()):
                 sys.exit("The service did not start; run scripts/serve to see why.")
             seconds = time.perf_counter() - start
-            _settle(psutil.Process(process.pid))
+            settle(lambda: _tree(psutil.Process(process.pid)), SETTLE)
             # Whatever it says from now on is thrown away: a pipe that nobody empties would stop it at 64 KB.
             Thread(target=deque, args=(process.stdout, 0), daemon=True).start()
             yield f"https://localhost:{port}", Path(home) / "tls.crt", seconds, psutil.Process(process.pid)
@@ -80,19 +82,8 @@ def service(**settings: str) -> "Iterator[tuple[str, Path, float, psutil.Process
             process.wait(timeout=60)
 
 
-def _settle(process: psutil.Process) -> None:
-    """Wait until the service hardly works any more: behind its first answers it still compiles."""
-    deadline, used = time.monotonic() + SETTLE, _used(process)
-    while time.monotonic() < deadline:
-        time.sleep(LOOK)
-        before, used = used, _used(process)
-        if used - before < LOOK / 10:
-            break
-
-
-def _used(process: psutil.Process) -> float:
-    times = [each.cpu_times() for each in (process, *process.children(recursive=True))]
-    return float(sum(each.user + each.system for each in times))
+def _tree(process: psutil.Process) -> list[psutil.Process]:
+    return [process, *process.children(recursive=True)]
 
 
 def request(url: httpx.URL, token: str, csv: bytes) -> bytes:

@@ -70,6 +70,22 @@ class Connection:
             return select.EPOLLIN
         return select.EPOLLIN
 
+    def watch(self, epoll: select.epoll, events: int) -> None:
+        """Wait for these events from now on; most often they are the same, and a system call is saved."""
+        if events != self.events:
+            self.events = events
+            epoll.modify(self.socket.fileno(), events)
+
+    def step(self, epoll: select.epoll, events: int) -> tuple[bytes, bytes] | None:
+        """Send and take what these events allow; return head and body once the answer is whole.
+
+        Raises:
+            OSError: the connection was closed or broke.
+        """
+        if self.unsent:
+            self.watch(epoll, self.go_on())
+        return self.receive() if events & ~select.EPOLLOUT else None
+
     def receive(self) -> tuple[bytes, bytes] | None:
         """Take what came; return head and body once the answer is whole.
 
@@ -143,16 +159,9 @@ class Generator:
         connection.events = connection.send(self.message)
         self.epoll.register(connection.socket.fileno(), connection.events)
 
-    def _wait(self, connection: Connection, events: int) -> None:
-        if events != connection.events:  # most often they are the same, and a system call is saved
-            connection.events = events
-            self.epoll.modify(connection.socket.fileno(), events)
-
     def _step(self, connection: Connection, events: int) -> None:
         try:
-            if connection.unsent:
-                self._wait(connection, connection.go_on())
-            answer = connection.receive() if events & ~select.EPOLLOUT else None
+            answer = connection.step(self.epoll, events)
         except OSError as error:
             self.load.errors[type(error).__name__] += 1
             self._renew(connection)
@@ -165,7 +174,7 @@ class Generator:
         if over or b"\r\nconnection: close" in answer[0].lower():
             self._renew(connection)
         else:
-            self._wait(connection, connection.send(self.message))
+            connection.watch(self.epoll, connection.send(self.message))
 
     def _count(self, head: bytes, body: bytes, milliseconds: float, at: float, *, in_time: bool) -> None:
         if not head.startswith(OK):

@@ -22,6 +22,7 @@ import psutil
 from benchmarks.peers.ground import ROOT
 from benchmarks.peers.lineup import CORES, OTHERS
 from benchmarks.peers.load import OK, Connection
+from benchmarks.settling import processor_seconds, settle
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 WITHIN = 120.0  # seconds to ready
 STEP = 0.05
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
-LOOK = 0.5  # seconds over which processor time is looked at
-QUIET = 0.1  # of one core: less is little
 GRACE = 5.0  # seconds to end; LitServe never does
 TOLERANCE = 1e-2  # kW
 PORTS = 4  # in a row: the peer's, its back end's and two more that some back ends insist on
@@ -172,21 +171,11 @@ class Serving:
 
     def processor_seconds(self) -> float:
         """Return the processor time that its processes have used so far, user and system."""
-        seconds = 0.0
-        for process in self._tree():
-            with contextlib.suppress(psutil.Error):
-                times = process.cpu_times()
-                seconds += times.user + times.system
-        return seconds
+        return processor_seconds(self._tree())
 
     def settle(self, within: float) -> None:
         """Wait until it hardly works any more, as Lastgang does until all batch sizes are compiled; at most so long."""
-        end, used = time.perf_counter() + within, self.processor_seconds()
-        while time.perf_counter() < end:
-            time.sleep(LOOK)
-            before, used = used, self.processor_seconds()
-            if used - before < QUIET * LOOK:
-                break
+        settle(self._tree, within)
 
     def _tree(self) -> list[psutil.Process]:
         """Find all its processes: what descends from this one, as `adopt` lets none escape, less what others began."""

@@ -101,20 +101,13 @@ class Pace:
         kind, message = next(self._requests)
         self._busy[connection.socket.fileno()] = kind, due
         try:
-            self._wait(connection, connection.send(message))
+            connection.watch(self._epoll, connection.send(message))
         except OSError as error:
             self._done(connection, wrong=type(error).__name__)
 
-    def _wait(self, connection: Connection, events: int) -> None:
-        if events != connection.events:
-            connection.events = events
-            self._epoll.modify(connection.socket.fileno(), events)
-
     def _step(self, connection: Connection, events: int) -> None:
         try:
-            if connection.unsent:
-                self._wait(connection, connection.go_on())
-            answer = connection.receive() if events & ~select.EPOLLOUT else None
+            answer = connection.step(self._epoll, events)
         except OSError as error:
             self._done(connection, wrong=type(error).__name__)
             return
