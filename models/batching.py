@@ -66,14 +66,14 @@ class Batches:
         self._busy = bool(batch)
         if not batch:
             return
-        if self._observe:
-            self._observe(self._runner.card.name, len(batch))
         loop = asyncio.get_running_loop()
         if self._runner.seconds(len(batch)) < BRIEF:
             self._deliver(batch, self._outputs(batch))
             loop.call_soon(self._next)
         else:
             loop.run_in_executor(None, self._outputs, batch).add_done_callback(partial(self._done, batch))
+        if self._observe:  # last: if it fails, on a full disk say, nobody waits for ever
+            self._observe(self._runner.card.name, len(batch))
 
     def _done(self, batch: Sequence[Waiting], running: asyncio.Future[NDArray[np.float32] | Exception]) -> None:
         self._deliver(batch, running.result())

@@ -146,6 +146,25 @@ def test_whatever_the_model_raises_reaches_everyone_who_waits(error: Exception, 
     assert first_values(answered) == [3.0]
 
 
+@pytest.mark.parametrize("each", [0.0, SLOW])
+def test_who_is_told_of_batches_and_fails_stops_none(each: float, runner: LastValue) -> None:
+    """A metric that cannot be written is the event loop's to log; the requests, and those after them, are answered."""
+    runner.each = each
+    runner.go.set()
+
+    def fails(_name: str, _size: int) -> None:
+        raise OSError("No space left on device")
+
+    async def twice() -> list[Any]:
+        batches, logged = Batches(cast("Runner", runner), fails), []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: logged.append(context["exception"]))
+        answers = [*await ask(batches, [1.0, 2.0]), *await ask(batches, [3.0])]
+        assert [type(error) for error in logged] == [OSError, OSError]
+        return answers
+
+    assert first_values(asyncio.run(twice())) == [1.0, 2.0, 3.0]
+
+
 def test_who_gave_up_is_left_out(runner: LastValue) -> None:
     """A request that was given up before its batch began costs nothing; the others are answered."""
 
