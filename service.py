@@ -7,7 +7,9 @@
                          bytes to load profile                             422, with every problem's row
                          load profile to forecast, forecast to answer      503
 
-What a worker holds (models, users, keys, routes without a file) is made in `worker.py`.
+Short work is done where its request is, long work in a thread (`edge/turns.py`); windows that wait at the same moment
+go to the model together (`models/batching.py`). What a worker holds (models, users, keys, routes without a file) is
+made in `worker.py`.
 """
 
 import logging
