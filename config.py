@@ -104,6 +104,13 @@ class Settings(BaseModel):
     server_timing: Annotated[
         bool, Field(description="Whether each answer says where its time went, in the header Server-Timing.")
     ] = False
+    log_format: Annotated[
+        Literal["text", "json"] | None,
+        Field(description="`json` logs an object a line, `text` columns; if unset, json in production only."),
+    ] = None
+    access_log: Annotated[
+        bool, Field(description="Whether each request leaves a line in the log: route, status, duration, subject.")
+    ] = False
     open_docs: Annotated[
         bool | None,
         Field(description="Whether `/` and `/docs.json` need no token; if unset, only in development."),
@@ -118,6 +125,11 @@ class Settings(BaseModel):
     def docs_are_open(self) -> bool:
         """Whether the documentation page needs no token."""
         return not self.production if self.open_docs is None else self.open_docs
+
+    @property
+    def logs(self) -> Literal["text", "json"]:
+        """The shape of the log's lines."""
+        return self.log_format or ("json" if self.production else "text")
 
     @property
     def user_database(self) -> str:

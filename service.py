@@ -1,5 +1,6 @@
 """Lastgang, the service: the way of a request, from token to answer.
 
+    TelemetryMiddleware  an id for the request; what it took and came to
     ProblemMiddleware    whatever goes wrong on the way: one shape
     AuthMiddleware       token to user                                     401
     UploadMiddleware     body to the bytes of one file, bounded            400, 408, 413, 415
@@ -18,15 +19,18 @@ from typing import Any, cast
 
 import bentoml
 from starlette.responses import Response
+from starlette.routing import Route
 
 from auth.middleware import AuthMiddleware
 from config import stopping_the_start
-from edge import anomaly_answers, answers, backtest_answers, csv_answers, pages
+from edge import anomaly_answers, answers, backtest_answers, csv_answers, logs, pages
 from edge.answers import SiteAnswer
 from edge.asking import Asked, understand
 from edge.problems import ProblemMiddleware, answering
 from edge.queries import ANOMALIES, BACKTEST, FORECAST, PREDICT
-from edge.timing import TimingMiddleware, stage
+from edge.routes import Routes
+from edge.telemetry import TelemetryMiddleware
+from edge.timing import stage
 from edge.uploads import UploadMiddleware
 from first_start import announce, prepare
 from forecasting.bulk import site_forecasts
@@ -38,15 +42,26 @@ from processing.sites import Site, Sites, read_sites
 from processing.table import read_table
 from worker import PROBES, app, authenticate, catalogue, compile_rest, prefer_short_requests, settings, turns
 
-logger = logging.getLogger("bentoml.lastgang")  # BentoML configures the loggers below its own name
+logger = logging.getLogger("lastgang")
 
 OPEN_ROUTES = {("POST", "/token"), *(("GET", path) for path in PROBES)}
 if settings.docs_are_open:
     OPEN_ROUTES |= {("GET", path) for path in pages.DOCUMENTATION}
 UPLOADS = {"/predict/": settings.max_body_bytes}
 UPLOADS |= dict.fromkeys(("/forecast/", "/backtest/", "/anomalies/"), settings.max_bulk_bytes)
+ROUTES = Routes(
+    (
+        *PROBES,
+        *(f"{start}{{model}}" for start in UPLOADS),
+        *(route.path for route in app.routes if isinstance(route, Route)),
+        *("/schema.json", "/static_content/{file}"),  # BentoML's own
+    )
+)
 MIDDLEWARES: tuple[tuple[Any, dict[str, Any]], ...] = (  # the outermost first
-    *(((TimingMiddleware, {}),) if settings.server_timing else ()),
+    (
+        TelemetryMiddleware,
+        {"routes": ROUTES, "server_timing": settings.server_timing, "access_log": settings.access_log},
+    ),
     (ProblemMiddleware, {"seconds": settings.request_seconds}),
     (AuthMiddleware, {"authenticate": authenticate, "open_routes": OPEN_ROUTES}),
     (UploadMiddleware, {"limits": UPLOADS, "seconds": settings.body_seconds}),
@@ -60,7 +75,7 @@ MIDDLEWARES: tuple[tuple[Any, dict[str, Any]], ...] = (  # the outermost first
     # BentoML would make a span of each request, which takes as long as reading a week, and give it to nobody.
     tracing={"excluded_urls": ".*"},
     metrics={"enabled": False},  # BentoML's labels hold the raw path: anyone could make thousands of series
-    logging={"access": {"enabled": False}},  # it prints the decoded path: %0a would forge a line
+    logging={"access": {"enabled": False}},  # it prints the decoded path: %0a would forge a line; ours does not
     http={"host": str(settings.host), "port": settings.port},
     ssl={
         "enabled": True,
@@ -78,10 +93,12 @@ class Lastgang:
     @staticmethod
     def first_start() -> None:
         """Check, and in development make, what the service needs; runs once, before the workers."""
+        logs.configure(settings.logs)
         with stopping_the_start():
             announce(prepare(settings))
 
     def __init__(self) -> None:
+        logs.configure(settings.logs)
         catalogue().load()
         if not catalogue().names():
             logger.error("No model serves. Import one: python import_models.py")

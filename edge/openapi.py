@@ -59,6 +59,9 @@ class Problem(BaseModel):
     title: str
     status: int
     detail: str
+    instance: str | None = Field(
+        None, description="`urn:lastgang:request:` and the request's id: the answer's X-Request-Id, which the log has."
+    )
     problems: list[ProblemEntry] | None = Field(None, description="The first 100 problems of the input.")
     problem_count: int | None = Field(None, description="How many problems there are in all.")
 

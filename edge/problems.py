@@ -25,13 +25,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from auth.errors import InvalidCredentials, InvalidToken, NotAuthenticated, PasswordChecksBusy
 from edge.errors import BodyTooLarge, BodyTooSlow, InvalidQuery, MalformedUpload, UnsupportedMediaType
+from edge.timing import RECORD
 from models.errors import ModelUnavailable, NonFiniteForecast, UnknownModel, UnknownVersion, VersionNotLoaded
 from processing.errors import InvalidLoadProfile
 
-logger = logging.getLogger("bentoml.lastgang")
+logger = logging.getLogger("lastgang")
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:lastgang:problem:"
+INSTANCE_PREFIX = "urn:lastgang:request:"  # and the id that the log and the header X-Request-Id have
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 SHOWN = 100  # problems of a CSV that are listed in full; the rest is counted
 
@@ -118,6 +120,9 @@ def _response(kind: Kind, detail: str, headers: dict[str, str], members: dict[st
         "detail": detail,
         **members,
     }
+    if (record := RECORD.get()) is not None:
+        record.problem = kind.name
+        document["instance"] = INSTANCE_PREFIX + record.id
     return Response(json.dumps(document), kind.status, headers, MEDIA_TYPE)
 
 

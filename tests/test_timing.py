@@ -1,4 +1,4 @@
-"""The header that says where the time of a request went."""
+"""What is known of a request: the stages of its time, as the header `Server-Timing` tells them."""
 
 import asyncio
 import time
@@ -9,9 +9,18 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
-from edge.timing import HEADER, TimingMiddleware, stage
+from edge.routes import Routes
+from edge.telemetry import TelemetryMiddleware
+from edge.timing import stage
+
+HEADER = "Server-Timing"
+
+
+def following(app: ASGIApp) -> TelemetryMiddleware:
+    """Return the application below the layer that tells of the stages."""
+    return TelemetryMiddleware(app, routes=Routes(["/"]), server_timing=True)
 
 
 def work() -> None:
@@ -53,7 +62,7 @@ def told(app: ASGIApp, times: int = 1) -> list[str | None]:
 
 def test_stages_and_total_stand_in_the_header() -> None:
     """In milliseconds, in the order of their ends, those of one name added up; no stage is longer than the whole."""
-    (header,) = told(TimingMiddleware(APP))
+    (header,) = told(following(APP))
     assert header is not None
     names, durations = zip(*(part.split(";dur=") for part in header.split(", ")), strict=True)
     assert names == ("token", "read", "model", "total")
@@ -77,7 +86,7 @@ def test_a_stage_within_another_counts_for_itself_alone() -> None:
         await run_in_threadpool(nested)
         return Response("done")
 
-    (header,) = told(TimingMiddleware(Starlette(routes=[Route("/", both)])))
+    (header,) = told(following(Starlette(routes=[Route("/", both)])))
     read, answer, total = (float(part.split("=")[1]) for part in (header or "").split(", "))
     assert read >= 20
     assert 10 <= answer <= total - read + 0.05
@@ -90,23 +99,6 @@ def test_nothing_is_told_unless_asked_for() -> None:
 
 def test_requests_do_not_mix() -> None:
     """Of requests that are answered at once each tells of its own stages."""
-    headers = told(TimingMiddleware(APP), times=4)
+    headers = told(following(APP), times=4)
     assert [str(header).count("read;") for header in headers] == [1] * 4
     assert len(set(headers)) == 4
-
-
-def test_what_is_not_http_passes() -> None:
-    """A start of the application has no header to put anything into."""
-    seen = []
-
-    async def app(scope: Scope, _receive: Receive, _send: Send) -> None:  # as ASGI has it
-        seen.append(scope["type"])
-
-    async def receive() -> Message:
-        return {}
-
-    async def send(_: Message) -> None:
-        pass
-
-    asyncio.run(TimingMiddleware(app)({"type": "lifespan"}, receive, send))
-    assert seen == ["lifespan"]

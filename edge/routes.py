@@ -1,0 +1,29 @@
+"""Which route a path belongs to: the one bounded name that a path may have in a metric, a span or a log line."""
+
+import re
+from collections.abc import Iterable
+
+OTHER = "other"
+_PARAMETER = re.compile(r"\\{\w+\\}")
+
+
+class Routes:
+    """Finds the template of a path, such as `/predict/{model}` of `/predict/gru`.
+
+    Args:
+        templates: of every path that is served; a parameter stands for one segment that is not empty.
+    """
+
+    def __init__(self, templates: Iterable[str]) -> None:
+        self.templates = frozenset(templates)
+        self._of = {template: template for template in self.templates if "{" not in template}
+        self._patterns = [
+            (re.compile(_PARAMETER.sub("[^/]+", re.escape(template))), template)
+            for template in sorted(self.templates - self._of.keys())
+        ]
+
+    def __call__(self, path: str) -> str:
+        """Return the template of a decoded path; `other` for one that nobody serves."""
+        if (template := self._of.get(path)) is not None:
+            return template
+        return next((template for pattern, template in self._patterns if pattern.fullmatch(path)), OTHER)
