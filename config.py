@@ -51,7 +51,7 @@ class Settings(BaseModel):
     ] = "development"
     home: Annotated[
         Path,
-        Field(description="Folder of all state of its own: users, keys, certificate, reports."),
+        Field(description="Folder of all state of its own: users, keys, certificate, audit log, reports."),
     ] = (Path.home() if IN_A_BENTO else PROJECT) / ".lastgang"
     host: Annotated[
         IPv4Address | IPv6Address,
@@ -101,6 +101,21 @@ class Settings(BaseModel):
     body_seconds: Annotated[
         float, Field(gt=0, le=3_600, description="Seconds within which a request's body must have arrived.")
     ] = 20.0
+    audit: Annotated[bool, Field(description="Whether the audit log is written.")] = True
+    audit_key: Annotated[
+        SecretStr | None,
+        Field(description="Secret of at least 32 random bytes: who lacks it cannot make the audit log anew."),
+    ] = None
+    audit_sync: Annotated[
+        Literal["line", "second", "never"],
+        Field(description="When audit lines are on the disk: before each answer, within a second, or as it comes."),
+    ] = "second"
+    audit_max_bytes: Annotated[
+        int, Field(ge=10_000, le=10_000_000_000, description="Size at which a new file of the audit log begins.")
+    ] = 64_000_000
+    audit_days: Annotated[
+        int, Field(ge=0, le=100_000, description="Days after which a file of the audit log is deleted; 0 keeps all.")
+    ] = 0
     server_timing: Annotated[
         bool, Field(description="Whether each answer says where its time went, in the header Server-Timing.")
     ] = False
@@ -147,6 +162,11 @@ class Settings(BaseModel):
     def private_key(self) -> Path:
         """PEM file with the certificate's private key."""
         return self.tls_key_file or self.home / "tls.key"
+
+    @property
+    def audit_folder(self) -> Path:
+        """Folder of the audit log."""
+        return self.home / "audit"
 
     @property
     def generated_signing_key(self) -> Path:
