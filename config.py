@@ -75,7 +75,16 @@ class Settings(BaseModel):
         Field(description="SQLAlchemy URL of the user store; SQLite in the home folder if unset."),
     ] = None
     signing_key: Annotated[
-        SecretStr | None, Field(description="Secret of at least 32 random bytes that signs the tokens.")
+        SecretStr | None,
+        Field(description="What signs the tokens: at least 32 random bytes, or a PEM private key for RS256 and ES256."),
+    ] = None
+    signing_algorithm: Annotated[
+        Literal["HS256", "RS256", "ES256"],
+        Field(description="How tokens are signed; RS256 and ES256 let others verify them by `/.well-known/jwks.json`."),
+    ] = "HS256"
+    verifying_keys: Annotated[
+        SecretStr | None,
+        Field(description="Keys that only verify, old and next ones: PEM blocks, or a secret on each line."),
     ] = None
     token_minutes: Annotated[int, Field(ge=1, le=1_440, description="Minutes for which a token is good.")] = 60
     issuer: Annotated[str, Field(description="Issuer that tokens name (claim `iss`).")] = "lastgang"
@@ -172,6 +181,11 @@ class Settings(BaseModel):
     def generated_signing_key(self) -> Path:
         """File of the signing key that a first start in development makes."""
         return self.home / "signing.key"
+
+    @property
+    def replaced_keys(self) -> Path:
+        """File of the keys that `python -m auth key rotate` has replaced."""
+        return self.home / "verifying.keys"
 
 
 SECRETS = tuple(name for name, field in Settings.model_fields.items() if field.annotation == SecretStr | None)

@@ -4,7 +4,6 @@ In development whatever is missing is made. In production nothing is: a missing 
 with a sentence that says what to set.
 """
 
-import os
 import secrets
 import sys
 from collections.abc import Callable
@@ -18,10 +17,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from pydantic import SecretStr
 
-from auth.errors import AuthError, WeakPassword
+from auth.errors import AuthError, WeakPassword, WeakSigningKey
+from auth.keys import Key, new_key, signing_key, verifying_keys
 from auth.passwords import Passwords, strong_enough
-from auth.tokens import SigningKey
+from auth.rotation import write_secret
 from auth.users import UserStore
 from config import Settings, SettingsError
 
@@ -59,7 +60,7 @@ def prepare(settings: Settings) -> FirstUser | None:
         _make_signing_key(settings)
         _make_certificate(settings)
     check_certificate(settings.certificate, settings.private_key)
-    signing_key(settings)
+    token_keys(settings)
     return _first_user(settings)
 
 
@@ -69,16 +70,31 @@ def announce(user: FirstUser | None) -> None:
         sys.stderr.write(f"First user: {user.name}   password, shown only now: {user.password}\n")
 
 
-def signing_key(settings: Settings) -> SigningKey:
-    """Return the key that signs tokens: the one that is set, or the one that `prepare` made."""
-    if settings.signing_key is not None:
-        secret = settings.signing_key.get_secret_value()
-    else:
-        secret = settings.generated_signing_key.read_text().strip()
+def token_keys(settings: Settings) -> list[Key]:
+    """Return the keys of tokens, the one that signs last: those that are set, or in development those in the home.
+
+    Raises:
+        SettingsError: one is weak, of the wrong kind, or given twice.
+    """
     try:
-        return SigningKey(secret.encode())
-    except AuthError as error:
-        raise SettingsError(f"LASTGANG_SIGNING_KEY: {error}.") from None
+        signs = signing_key(_text(settings.signing_key, settings.generated_signing_key), settings.signing_algorithm)
+    except WeakSigningKey as error:
+        hint = "" if settings.signing_key else " `python -m auth key rotate` makes another."
+        raise SettingsError(f"LASTGANG_SIGNING_KEY: {error}.{hint}") from None
+    try:
+        kept = verifying_keys(_text(settings.verifying_keys, None if settings.production else settings.replaced_keys))
+    except WeakSigningKey as error:
+        raise SettingsError(f"LASTGANG_VERIFYING_KEYS: {error}.") from None
+    # Both settings may hold the key while it is exchanged; what signs counts once.
+    known = {key.kid: key for key in kept if key.kid != signs.kid}
+    return [*known.values(), signs]
+
+
+def _text(given: SecretStr | None, file: Path | None) -> str:
+    """Return what is set, or what lies in the file; nothing if neither is there."""
+    if given is not None:
+        return given.get_secret_value()
+    return file.read_text().strip() if file is not None and file.exists() else ""
 
 
 def check_certificate(certificate: Path, private_key: Path) -> None:
@@ -120,7 +136,7 @@ def _demand(settings: Settings) -> None:
     """Refuse to start in production on anything that was not given."""
     needed = {
         "LASTGANG_SIGNING_KEY_FILE (or LASTGANG_SIGNING_KEY) to a file with at least 32 random bytes, such as "
-        "from `openssl rand -hex 32`": settings.signing_key,
+        "from `openssl rand -hex 32` (or with a private key, see LASTGANG_SIGNING_ALGORITHM)": settings.signing_key,
         "LASTGANG_TLS_CERT_FILE to the PEM file of the certificate": settings.tls_cert_file,
         "LASTGANG_TLS_KEY_FILE to the PEM file of its private key": settings.tls_key_file,
     }
@@ -131,7 +147,7 @@ def _demand(settings: Settings) -> None:
 
 def _make_signing_key(settings: Settings) -> None:
     if settings.signing_key is None and not settings.generated_signing_key.exists():
-        _write_secret(settings.generated_signing_key, secrets.token_hex(32).encode() + b"\n")
+        write_secret(settings.generated_signing_key, new_key(settings.signing_algorithm).encode())
 
 
 def _make_certificate(settings: Settings) -> None:
@@ -156,7 +172,7 @@ def _make_certificate(settings: Settings) -> None:
     )
     pem = serialization.Encoding.PEM
     plain = serialization.NoEncryption()
-    _write_secret(settings.private_key, key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
+    write_secret(settings.private_key, key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
     settings.certificate.write_bytes(certificate.public_bytes(pem))
 
 
@@ -204,12 +220,3 @@ def _add_first_user(settings: Settings, users: UserStore) -> FirstUser:
         sys.stderr.write(f"LASTGANG_FIRST_PASSWORD: {weak}. Production would not start with it.\n")
     user = users.add(settings.first_user or "admin", Passwords().hash(password))
     return FirstUser(user.name, None if given else password)
-
-
-def _write_secret(path: Path, content: bytes) -> None:
-    """Write a file that only its owner can read, at once or not at all."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    partial.replace(path)

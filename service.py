@@ -22,6 +22,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from auth.middleware import AuthMiddleware
+from auth.published import PATH as JWKS
 from config import stopping_the_start
 from edge import anomaly_answers, answers, backtest_answers, csv_answers, logs, pages
 from edge.answers import SiteAnswer
@@ -44,7 +45,7 @@ from worker import PROBES, app, authenticate, catalogue, compile_rest, prefer_sh
 
 logger = logging.getLogger("lastgang")
 
-OPEN_ROUTES = {("POST", "/token"), *(("GET", path) for path in PROBES)}
+OPEN_ROUTES = {("POST", "/token"), ("GET", JWKS), *(("GET", path) for path in PROBES)}
 if settings.docs_are_open:
     OPEN_ROUTES |= {("GET", path) for path in pages.DOCUMENTATION}
 UPLOADS = {"/predict/": settings.max_body_bytes}

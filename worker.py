@@ -14,6 +14,7 @@ from threading import get_native_id
 from auth.app import LogIn, create_app
 from auth.middleware import Authenticator, Identity
 from auth.passwords import Passwords
+from auth.published import publish_keys
 from auth.tokens import Tokens
 from auth.users import UserStore
 from config import cores, load_settings, stopping_the_start
@@ -22,7 +23,7 @@ from edge.metrics import Metrics
 from edge.problems import handle_errors
 from edge.timing import stage
 from edge.turns import Turns
-from first_start import signing_key
+from first_start import token_keys
 from models.batching import Batches
 from models.catalogue import Catalogue
 from models.slim_tensorflow import limit_threads
@@ -75,7 +76,7 @@ def turns() -> Turns:
 def tokens() -> Tokens:
     """Return what issues and verifies the tokens of this worker."""
     lifetime = timedelta(minutes=settings.token_minutes)
-    return Tokens([signing_key(settings)], settings.issuer, settings.audience, lifetime)
+    return Tokens(token_keys(settings), settings.issuer, settings.audience, lifetime)
 
 
 @cache
@@ -103,5 +104,6 @@ async def authenticate(token: str) -> Identity:
 
 
 app = create_app(log_in)
+publish_keys(app, tokens)
 pages.add_routes(app, catalogue)
 handle_errors(app)

@@ -11,14 +11,18 @@ import argparse
 import getpass
 import secrets
 import sys
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TextIO
 
 from auth.errors import AuthError, UnknownUser, WeakPassword
 from auth.passwords import Passwords, strong_enough
+from auth.rotation import rotate
 from auth.users import UserStore, canonical_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from config import Settings
 
 EXAMPLES = """\
 examples:
@@ -28,6 +32,7 @@ examples:
   python -m auth list                       shows every user: name, state, created
   python -m auth disable ada                shuts ada out at once, open tokens included
   python -m auth enable ada                 lets ada in again
+  python -m auth key rotate                 makes a new key for tokens; those that are out stay good
 
 The users are in the database that the service uses: LASTGANG_DATABASE_URL, by default a
 SQLite file in LASTGANG_HOME. A running service sees every change with its next request.
@@ -39,6 +44,7 @@ VERBS = {
     "disable": "shut a user out, open tokens included",
     "enable": "let a disabled user in again",
     "password": "set a new password, which ends the user's tokens",
+    "key": "make a new signing key in LASTGANG_HOME, for development",
 }
 
 
@@ -53,7 +59,9 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for verb, summary in VERBS.items():
         one = verbs.add_parser(verb, help=summary, description=summary.capitalize() + ".")
-        if verb != "list":
+        if verb == "key":
+            one.add_argument("action", choices=["rotate"], help="tokens of the old key stay good until they expire")
+        elif verb != "list":
             one.add_argument("name", metavar="NAME", help="of the user; upper and lower case are the same")
         if verb in {"add", "password"}:
             one.add_argument("--generate", action="store_true", help="make a password and show it once")
@@ -144,6 +152,19 @@ def read_password() -> str:
     return password
 
 
+def _rotate(settings: Settings) -> int:
+    """Replace the signing key that a first start in development made; refused where the settings give the keys."""
+    if settings.production or settings.signing_key is not None or settings.verifying_keys is not None:
+        problem = "the signing key is in your settings; docs/tokens.md says how to exchange it there"
+        print(f"error: {problem}", file=sys.stderr)
+        return 1
+    signing, old = settings.generated_signing_key, settings.replaced_keys
+    lifetime = timedelta(minutes=settings.token_minutes)
+    kept = rotate(signing, old, settings.signing_algorithm, lifetime, datetime.now(UTC))
+    print(f"{signing} is new; tokens of {kept} older keys stay good until they expire. Restart the service.")
+    return 0
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command on the database of the service; return the exit status."""
     asked = parse(argv)
@@ -152,6 +173,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         settings = load_settings()
         settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if asked.verb == "key":
+            return _rotate(settings)
         users = UserStore(settings.user_database)
     except (AuthError, SettingsError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

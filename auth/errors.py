@@ -113,14 +113,14 @@ class WeakPassword(AuthError):
 
 
 class WeakSigningKey(AuthError):
-    """A signing key is missing or too easy to guess.
+    """A key for tokens is missing, of the wrong kind or too easy to guess.
 
     Attributes:
         problem: what is wrong with it, without quoting it.
     """
 
-    def __init__(self, problem: str) -> None:
-        super().__init__(f"The signing key {problem}; use at least 32 random bytes, `openssl rand -hex 32`")
+    def __init__(self, problem: str, remedy: str = "use at least 32 random bytes, `openssl rand -hex 32`") -> None:
+        super().__init__(f"The key {problem}; {remedy}")
         self.problem = problem
 
 

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPri
 from auth.passwords import Passwords
 from auth.users import UserStore
 from config import Settings, SettingsError, load_settings
-from first_start import FirstUser, announce, check_certificate, prepare, signing_key
+from first_start import FirstUser, announce, check_certificate, prepare, token_keys
 
 KEY = "0f1e2d3c4b5a69788796a5b4c3d2e1f00123456789abcdeffedcba9876543210"
 
@@ -207,7 +207,7 @@ def test_the_signing_key_is_the_one_that_was_made(home: Path) -> None:
     """Every worker signs with the same key."""
     settings = development(home)
     prepare(settings)
-    assert signing_key(settings).secret == (home / "signing.key").read_bytes().strip()
+    assert [key.signs for key in token_keys(settings)] == [(home / "signing.key").read_bytes().strip()]
 
 
 def test_a_generated_password_is_shown(capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from auth.tokens import SigningKey, Tokens
+from auth.tokens import Tokens
 from models.card import CARD, ModelCard, read_card
 from models.weights import complete_card, locate
 
@@ -86,7 +86,7 @@ def prepare(table: str, work: Path) -> Ground:
     own = [] if table == "folded" else [["import_models.py", str(model)]]
     for command in (*own, ["import_models.py"], ["-c", PREPARE]):
         subprocess.run([sys.executable, *command], cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
-    tokens = Tokens([SigningKey(ground.secret.encode())], "lastgang", "lastgang", LIFETIME)
+    tokens = Tokens([ground.secret.encode()], "lastgang", "lastgang", LIFETIME)
     token = tokens.issue(USER, datetime.now(UTC) + timedelta(seconds=2))  # later than the user's password was set
     message = request(token, (ROOT / "samples" / "week.csv").read_bytes())
     return Ground(table, model, home, ground.secret, message)

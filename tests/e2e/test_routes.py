@@ -38,6 +38,7 @@ ROUTES = [
     Route("GET", "/livez", "/livez", is_open=True),
     Route("GET", "/readyz", "/readyz", is_open=True),
     Route("GET", "/healthz", "/healthz", is_open=True),
+    Route("GET", "/.well-known/jwks.json", "/.well-known/jwks.json", is_open=True),
     Route("POST", "/token", "/token", is_open=True, sent=LOG_IN),
     # The page, open in development; test_bento.py has it closed in production.
     Route("GET", "/", "/", is_open=True),

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from auth.errors import AuthError
-from auth.tokens import SigningKey, Tokens
+from auth.tokens import Tokens
 from forecasting.power import power
 from models.card import CARD, read_card
 from models.catalogue import ServedModel
@@ -24,7 +24,7 @@ from processing.reading import read_load_profile
 folder = Path(os.environ["PEER_MODEL"])
 card = read_card(folder / CARD)
 model = ServedModel("gru", "floor", card, Runner(folder, card))
-tokens = Tokens([SigningKey(os.environ["PEER_SECRET"].encode())], "lastgang", "lastgang", timedelta(hours=24))
+tokens = Tokens([os.environ["PEER_SECRET"].encode()], "lastgang", "lastgang", timedelta(hours=24))
 
 
 async def predict(request: Request) -> JSONResponse:
