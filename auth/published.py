@@ -3,14 +3,14 @@
 from collections.abc import Callable
 
 from fastapi import FastAPI, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from auth.keys import published
 from auth.tokens import Tokens
 
 PATH = "/.well-known/jwks.json"
 _FRESH = "public, max-age=300"  # a new key signs at the earliest after it was published, see docs/tokens.md
-_EXAMPLE = {
+_EXAMPLE: dict[str, JsonValue] = {
     "kid": "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs",
     "use": "sig",
     "alg": "ES256",
