@@ -1,8 +1,9 @@
 """Put models into the Bento model store, from where the service serves them.
 
-In: model folders, SavedModel folders or `.keras` files with a card. Out: one line for each on what happened.
-Every check that the service makes at start is made here first, on the very copy that is stored, so what was
-imported serves. Importing the same content again changes nothing.
+In: model folders, SavedModel folders or `.keras` files with a card, and archives of model folders, local or at
+`s3://` and `webdav://`. Out: one line for each on what happened. Every check that the service makes at start is
+made here first, on the very copy that is stored, so what was imported serves; where it came from changes nothing.
+Importing the same content again changes nothing either.
 
 A new version becomes `stable` and answers from then on, unless `--label` says otherwise; a running service takes
 it up by itself. The shipped models, imported without naming them, take `stable` only from one another.
@@ -13,15 +14,18 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import re
 import shutil
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Literal
 
+from models import archive, remote
 from models.card import CARD, ModelCard, card_bytes, parse_card, read_card, write_card
-from models.errors import InvalidCard, ModelError, RefusedWeights
+from models.errors import InvalidCard, ModelError, RefusedArchive, RefusedWeights, TransferFailed
 from models.labels import CANARY, LABELS, STABLE, Labels, assign, current, person, pin
 from models.store import Entry, Store
 from models.weights import Source, check_digests, locate, verify
@@ -45,6 +49,11 @@ examples:
   python import_models.py exported/ --card card.json        a SavedModel folder and a card elsewhere
   python import_models.py office.keras --card card.json     a .keras file and its card
   python import_models.py my-model/ --label canary          on trial: answers at ?version=canary only
+  python import_models.py gru-3f2a.bentomodel               what `python -m models export` (or BentoML's) wrote
+  python import_models.py s3://models/gru-3f2a.bentomodel --sha256 9f86d0…    from S3, and only this very file
+  python import_models.py webdav://models/gru-3f2a.bentomodel
+
+S3 is found by AWS_ENDPOINT_URL and AWS's credentials, WebDAV by FSSPEC_WEBDAV_BASE_URL (README, "Models elsewhere").
 
 A new version becomes stable: it answers from now on, in a running service, too, and
 `python -m models rollback NAME` goes back. The shipped models, when no SOURCE is given, become stable only
@@ -102,6 +111,46 @@ def import_model(  # noqa: PLR0913  # the arguments of the command
             pin(store, model_card.name)  # or the new version would be stable by being the newest
     labels = _label(store, *wanted, label, new=new, by=by or person("import_models.py"))
     return Imported(":".join(wanted), new=new, labels=labels.of(wanted[1]))
+
+
+def import_source(source: str, *, sha256: str | None = None, **options: Any) -> Imported:
+    """Import what a person named: a path, or an archive here or elsewhere.
+
+    Args:
+        source: a path as in `import_model`, the path of an archive, or `s3://...` or `webdav://...`.
+        sha256: the SHA-256 that the archive must have, in hexadecimal.
+        options: as of `import_model`.
+
+    Raises:
+        ModelError: if anything about it is refused; nothing is stored then.
+    """
+    if not remote.is_remote(source) and Path(source).suffix not in {*archive.SUFFIXES, ".zip"}:
+        if sha256 is not None:
+            raise TransferFailed(source, "is no archive; --sha256 is the digest of one")
+        return import_model(Path(source), **options)
+    shown = remote.hidden(source)
+    with TemporaryDirectory(prefix="lastgang-import-") as private:
+        copy, folder = Path(private, "archive"), Path(private, "model")
+        digest = _bring(source, copy)
+        if sha256 is not None and digest != sha256:
+            raise RefusedArchive(shown, f"has the SHA-256 {digest}, not the {sha256} that was asked for")
+        archive.unpack(copy, folder, shown)
+        try:
+            return import_model(folder, **options)
+        except ModelError as error:
+            told = str(error).removeprefix(f"{folder}: ").replace(f"{folder}/", "").replace(str(folder), "the archive")
+            raise RefusedArchive(shown, told) from error
+
+
+def _bring(source: str, copy: Path) -> str:
+    """Copy an archive here, so that what is checked is what is read; give its SHA-256."""
+    if remote.is_remote(source):
+        return remote.fetch(source, copy)
+    try:
+        with Path(source).open("rb") as file, copy.open("wb") as target:
+            return remote.copy(file, target, os.fstat(file.fileno()).st_size, source)
+    except OSError as error:
+        raise TransferFailed(source, f"cannot be read ({error.strerror})") from None
 
 
 def _label(  # noqa: PLR0913  # what an import knows
@@ -163,18 +212,25 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("sources", nargs="*", type=Path, metavar="SOURCE", help="default: the shipped models")
+    parser.add_argument("sources", nargs="*", metavar="SOURCE", help="default: the shipped models")
     parser.add_argument("--card", type=Path, help="the card of a bare SavedModel folder or .keras file")
     parser.add_argument("--name", help="serve it under this name instead of the card's")
     parser.add_argument(
         "--label", choices=(*LABELS, "none"), help="label to give; default: stable, if the version is new"
     )
+    parser.add_argument("--sha256", type=_digest, help="the SHA-256 that the archive SOURCE must have")
     given = parser.parse_args(arguments)
-    if len(given.sources) != 1 and (given.card or given.name):
-        parser.error("--card and --name belong to one SOURCE; name exactly one")
+    if len(given.sources) != 1 and (given.card or given.name or given.sha256):
+        parser.error("--card, --name and --sha256 belong to one SOURCE; name exactly one")
     given.by = None if given.sources or given.label else SHIPPED_IMPORT
-    given.sources = given.sources or sorted(file.parent for file in SHIPPED.glob(f"*/{CARD}"))
+    given.sources = given.sources or sorted(str(file.parent) for file in SHIPPED.glob(f"*/{CARD}"))
     return given
+
+
+def _digest(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", text):
+        raise argparse.ArgumentTypeError("is no SHA-256: 64 hexadecimal digits, as sha256sum prints them")
+    return text.lower()
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -182,14 +238,15 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     given = _arguments(arguments)
     refused = 0
-    for path in given.sources:
+    options = {"card": given.card, "name": given.name, "label": given.label, "by": given.by}
+    for source in given.sources:
         try:
-            done = import_model(path, given.card, name=given.name, label=given.label, by=given.by)
+            done = import_source(source, sha256=given.sha256, **options)
         except ModelError as error:
             print(f"refused: {error}", file=sys.stderr)
             refused += 1
         else:
-            print(f"{done.tag} {'imported' if done.new else 'was already there'} ({path}){_said(done)}", flush=True)
+            print(f"{done.tag} {'imported' if done.new else 'was already there'} ({source}){_said(done)}", flush=True)
     return 1 if refused else 0
 
 

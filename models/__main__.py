@@ -1,4 +1,4 @@
-"""The command `python -m models`: lists the models in the store, labels, rolls back and deletes their versions.
+"""The command `python -m models`: lists, labels, rolls back, deletes and exports the versions of models.
 
 In: a verb, the name of a model, a version. Out: lines on standard output and the exit status 0; 1 with one line
 on standard error where it is refused; 2 where it was not understood. No model is loaded.
@@ -7,12 +7,18 @@ on standard error where it is refused; 2 where it was not understood. No model i
 from __future__ import annotations
 
 import argparse
+import hashlib
+import shutil
 import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from models import archive, remote
 from models.errors import InvalidLabels, ModelError, UnknownModel, UnknownVersion
 from models.labels import LABELS, STABLE, Labels, assign, current, delete, person, previous, told
 from models.store import Store
+from models.weights import verify
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +35,8 @@ examples:
   python -m models rollback gru                  the version that was stable before answers again
   python -m models label gru none canary         takes the label away
   python -m models delete gru 3f2a               removes a version that bears no label
+  python -m models export gru s3://models/       the stable version as an archive, in a bucket
+  python -m models export gru 3f2a backup/       another version, in a folder
 
 VERSION is a version, its first digits, or a label. A running service takes up every change within
 LASTGANG_WATCH_SECONDS, without a restart; if it cannot load a version, the one before it goes on answering and
@@ -50,11 +58,14 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     labelling = verbs.add_parser("label", help="give a label to a version, or take it away")
     rolling = verbs.add_parser("rollback", help="make stable again what was stable before; a second time undoes it")
     deleting = verbs.add_parser("delete", help="remove a version that bears no label")
-    for one in (labelling, rolling, deleting):
+    exporting = verbs.add_parser("export", help="write a version as an archive that import_models.py takes")
+    for one in (labelling, rolling, deleting, exporting):
         one.add_argument("name", metavar="NAME", help="the model, as in /predict/NAME")
     labelling.add_argument("version", metavar="VERSION", help=f"a version, its first digits, a label, or {NONE}")
     labelling.add_argument("label", metavar="LABEL", choices=LABELS, help=" or ".join(LABELS))
     deleting.add_argument("version", metavar="VERSION", help="a version or its first digits")
+    exporting.add_argument("version", nargs="?", default=STABLE, help="a version, its first digits or a label")
+    exporting.add_argument("target", metavar="TARGET", help="a file or folder, s3://bucket/folder/ or webdav://folder/")
     return parser.parse_args(arguments)
 
 
@@ -77,6 +88,8 @@ def run(asked: argparse.Namespace, store: Store, by: str) -> str:
     labels = current(store.folder(asked.name), entries)
     if asked.verb == "list":
         return "\n".join([_listed(store, asked.name, entries), *_history(labels)])
+    if asked.verb == "export":
+        return export(_resolved(asked.name, asked.version, labels, entries), asked.target)
     if asked.verb == "delete":
         entry = _resolved(asked.name, asked.version, labels, entries)
         delete(store, entry)
@@ -90,6 +103,35 @@ def run(asked: argparse.Namespace, store: Store, by: str) -> str:
         version, label = _previous(asked.name, labels, entries), STABLE
     assign(store, asked.name, label, version, by=by)
     return f"{asked.name}:{version} is {label}."
+
+
+def export(entry: Entry, target: str) -> str:
+    """Write one version as an archive, after a look at its digests; return what there is to say.
+
+    Args:
+        entry: the version.
+        target: a file or address; a folder, or what ends in a slash, gets the name that BentoML would choose.
+
+    Raises:
+        ModelError: if the version is damaged, or the archive cannot be put there.
+    """
+    verify(entry.directory)
+    if not remote.is_remote(target) and Path(target).is_dir():
+        target += "/"
+    if target.endswith("/"):
+        target += f"{entry.name}-{entry.version}"
+    if not target.endswith(archive.EXTENSION):
+        target += archive.EXTENSION
+    with TemporaryDirectory(prefix="lastgang-export-") as private:
+        packed = Path(private, "archive")
+        archive.pack(entry.directory, packed)
+        with packed.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if remote.is_remote(target):
+            remote.send(packed, target)
+        else:
+            shutil.copyfile(packed, target)
+    return f"{entry.tag} was exported. To import it: python import_models.py {target} --sha256 {digest}"
 
 
 def _versions(store: Store, name: str) -> list[Entry]:

@@ -5,6 +5,8 @@
     ModelError
     ├── InvalidCard          a card is missing, malformed, or contradicts itself or its model
     ├── RefusedWeights       weight files that may not be loaded, or do not match their digests
+    ├── RefusedArchive       an archive that is damaged, or holds what may not be there
+    ├── TransferFailed       an archive that cannot be fetched from elsewhere, or put there
     ├── UnknownModel         nobody imported a model of that name
     ├── UnknownVersion       the model has no such version, or nothing bears that label
     ├── VersionNotLoaded     the version is in the store, but no label names it
@@ -56,6 +58,28 @@ class RefusedWeights(ModelError):
         self.path = path
         self.reason = reason
         super().__init__(f"{path}: {reason}")
+
+
+class _OfSource(ModelError):
+    """Something about what a person named as a source or a target.
+
+    Attributes:
+        source: as it was named, without credentials.
+        reason: what is wrong with it and what to do.
+    """
+
+    def __init__(self, source: str, reason: str) -> None:
+        self.source = source
+        self.reason = reason
+        super().__init__(f"{source}: {reason}")
+
+
+class RefusedArchive(_OfSource):
+    """An archive is damaged, or holds what may not be there."""
+
+
+class TransferFailed(_OfSource):
+    """An archive cannot be fetched from elsewhere, or put there."""
 
 
 class UnknownModel(ModelError):
