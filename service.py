@@ -1,6 +1,7 @@
 """Lastgang, the service: the way of a request, from token to answer.
 
     TelemetryMiddleware  an id for the request; what it took and came to
+    AuditMiddleware      a line in the audit log before the answer leaves  503
     ProblemMiddleware    whatever goes wrong on the way: one shape
     AuthMiddleware       token to user                                     401
     UploadMiddleware     body to the bytes of one file, bounded            400, 408, 413, 415
@@ -27,6 +28,7 @@ from config import stopping_the_start
 from edge import anomaly_answers, answers, backtest_answers, csv_answers, logs, pages
 from edge.answers import SiteAnswer
 from edge.asking import Asked, understand
+from edge.audited import AuditMiddleware
 from edge.problems import ProblemMiddleware, answering
 from edge.queries import ANOMALIES, BACKTEST, FORECAST, PREDICT
 from edge.routes import Routes
@@ -41,7 +43,18 @@ from forecasting.rolling import intervals, prior
 from models.watching import Watch
 from processing.sites import Site, Sites, read_sites
 from processing.table import read_table
-from worker import PROBES, app, authenticate, catalogue, compile_rest, prefer_short_requests, settings, turns
+from worker import (
+    PROBES,
+    app,
+    auditor,
+    authenticate,
+    catalogue,
+    compile_rest,
+    note,
+    prefer_short_requests,
+    settings,
+    turns,
+)
 
 logger = logging.getLogger("lastgang")
 
@@ -58,11 +71,13 @@ ROUTES = Routes(
         *("/schema.json", "/static_content/{file}"),  # BentoML's own
     )
 )
+AUDIT = {"auditor": auditor, "routes": ROUTES, "unrecorded": OPEN_ROUTES - {("POST", "/token")}}
 MIDDLEWARES: tuple[tuple[Any, dict[str, Any]], ...] = (  # the outermost first
     (
         TelemetryMiddleware,
         {"routes": ROUTES, "server_timing": settings.server_timing, "access_log": settings.access_log},
     ),
+    *(((AuditMiddleware, AUDIT),) if settings.audit else ()),
     (ProblemMiddleware, {"seconds": settings.request_seconds}),
     (AuthMiddleware, {"authenticate": authenticate, "open_routes": OPEN_ROUTES}),
     (UploadMiddleware, {"limits": UPLOADS, "seconds": settings.body_seconds}),
@@ -100,6 +115,7 @@ class Lastgang:
 
     def __init__(self) -> None:
         logs.configure(settings.logs)
+        note("worker.start")
         catalogue().load()
         if not catalogue().names():
             logger.error("No model serves. Import one: python import_models.py")
@@ -110,6 +126,12 @@ class Lastgang:
         Thread(target=compile_rest, name="compile", daemon=True).start()
         if settings.watch_seconds:
             Watch(catalogue(), settings.watch_seconds).start()
+
+    @bentoml.on_shutdown
+    def stop(self) -> None:
+        """Tell the audit log that this worker ends; runs once, after its last answer."""
+        if settings.audit:
+            auditor().close()
 
     async def __is_ready__(self) -> bool:
         """Tell `/readyz` whether every model has been loaded and has run once."""

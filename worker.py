@@ -11,6 +11,7 @@ from datetime import timedelta
 from functools import cache
 from threading import get_native_id
 
+from auditing import actor, open_trail
 from auth.app import LogIn, create_app
 from auth.middleware import Authenticator, Identity
 from auth.passwords import Passwords
@@ -19,6 +20,7 @@ from auth.tokens import Tokens
 from auth.users import UserStore
 from config import cores, load_settings, stopping_the_start
 from edge import pages
+from edge.audited import Auditor
 from edge.metrics import Metrics
 from edge.problems import handle_errors
 from edge.timing import stage
@@ -64,6 +66,18 @@ def prefer_short_requests() -> None:
 def metrics() -> Metrics:
     """Return what counts in this worker."""
     return Metrics()
+
+
+@cache
+def auditor() -> Auditor:
+    """Return what records the requests of this worker."""
+    return Auditor(open_trail(settings), actor(), os.getpid())
+
+
+def note(event: str, **facts: str) -> None:
+    """Record what this worker does by itself, unless nothing is recorded."""
+    if settings.audit:
+        auditor().note(event, **facts)
 
 
 @cache

@@ -39,7 +39,7 @@ FACTS = frozenset(
         "request", "method", "route", "status", "problem", "duration_us", "model", "version", "label", "input",
         "input_bytes", "target", "scopes", "reason",
         # counted refusals
-        "count", "seconds", "problems", "addresses", "subjects",
+        "count", "seconds", "problems", "addresses", "subjects", "targets",
         # the log itself
         "format", "chain", "key", "after", "damaged_bytes", "damaged_sha256", "lost_from", "lost_to", "head",
         "first", "last",

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from auth.errors import InvalidCredentials, NotAuthenticated
 from auth.middleware import Identity
+from auth.users import canonical_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,11 +84,14 @@ class LogIn:
             PasswordChecksBusy: too many others are logging in.
         """
         user = await asyncio.to_thread(self._users.get, name)
-        renewed = await self._passwords.check(password, user.password_hash if user else None)
+        try:
+            renewed = await self._passwords.check(password, user.password_hash if user else None)
+        except InvalidCredentials:
+            raise InvalidCredentials(user.name if user else None) from None
         # Taken before the second look: a password changed after it is newer than the token and ends it.
         now = self._clock()
         if user is None or await asyncio.to_thread(self._changed, user):
-            raise InvalidCredentials
+            raise InvalidCredentials(user.name if user else None)
         if renewed is not None:
             await asyncio.to_thread(self._users.renew_hash, user.name, user.password_hash, renewed)
         token = self._tokens.issue(user.name, max(now, user.password_changed_at))
@@ -111,12 +115,20 @@ def create_app(log_in: Callable[[], LogIn]) -> FastAPI:
     )
 
     @app.post("/token", summary="Get an access token", tags=["auth"], response_description="A new token")
-    async def token(form: Annotated[OAuth2PasswordRequestForm, Depends()], response: Response) -> AccessToken:
+    async def token(
+        form: Annotated[OAuth2PasswordRequestForm, Depends()], request: Request, response: Response
+    ) -> AccessToken:
         """Log in with a name and a password, by the password form of OAuth2 (RFC 6749, section 4.3).
 
         The token opens every closed route until it expires, the user is disabled or the password changed.
         """
-        access_token = await log_in()(form.username, form.password)
+        told = request.scope.setdefault("state", {}).setdefault("audit", {})
+        try:
+            access_token = await log_in()(form.username, form.password)
+        except InvalidCredentials as refused:
+            told["target"] = refused.user
+            raise
+        told["subject"] = canonical_name(form.username)
         response.headers["Cache-Control"] = "no-store"
         return access_token
 

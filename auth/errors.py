@@ -43,10 +43,16 @@ class InvalidToken(AuthError):
 
 
 class InvalidCredentials(AuthError):
-    """The name and the password do not open anything; deliberately silent about which of them is wrong."""
+    """The name and the password do not open anything; deliberately silent about which of them is wrong.
 
-    def __init__(self) -> None:
+    Attributes:
+        user: whose log-in it would have been; None if there is no such user. For the audit log; a client must never
+            learn it.
+    """
+
+    def __init__(self, user: str | None = None) -> None:
         super().__init__("Incorrect username or password")
+        self.user = user
 
 
 class PasswordChecksBusy(AuthError):

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
+from edge.audited import facts_of
 from edge.queries import Query, prefers_csv, read_query
 from models.catalogue import Catalogue, ServedModel
 from processing.cells import Body
@@ -45,6 +46,7 @@ def understand(request: Request, parameters: tuple[str, ...], catalogue: Catalog
     """
     query = read_query(request.query_params.multi_items(), parameters)
     model = catalogue.get(request.path_params["model"], query.version)
+    facts_of(request.scope).update(model=model.name, version=model.version)
     zone = query.time_zone or model.card.time_zone
     rules = query.rules(model.card.known_mean_kw)
     return Asked(query, model, zone, rules, prefers_csv(request.headers.get("accept")), request.state.upload)

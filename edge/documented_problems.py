@@ -7,18 +7,21 @@ that is not there, a 405, a 413 for a body where none belongs, a 500).
 
 import json
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
+from audit.errors import TrailUnwritable
 from auth.errors import InvalidCredentials, InvalidToken, NotAuthenticated, PasswordChecksBusy
 from edge.errors import BodyTooLarge, BodyTooSlow, InvalidQuery, MalformedUpload, NoIntervals, UnsupportedMediaType
 from edge.problems import TYPE_PREFIX, answer_to
 from models.errors import ModelUnavailable, NonFiniteForecast, UnknownModel, UnknownVersion, VersionNotLoaded
 from processing.errors import InvalidLoadProfile, Problem
 
+_RECORD = (TrailUnwritable(Path(), ""),)
 _STORE = (SQLAlchemyError(), TimeoutError())
 _CLOSED = (NotAuthenticated(), InvalidToken("expired"), *_STORE)
 _MODEL = (
@@ -28,6 +31,7 @@ _MODEL = (
     ModelUnavailable("gru"),
 )
 _UPLOAD = (
+    *_RECORD,
     MalformedUpload("The form must hold one file, in the field 'file'; it holds nothing."),
     BodyTooSlow(60),
     BodyTooLarge(10_000_000),
@@ -46,6 +50,7 @@ PROBLEMS: dict[str, tuple[Exception, ...]] = {
         RequestValidationError([_NO_PASSWORD]),
         PasswordChecksBusy(3),
         *_STORE,
+        *_RECORD,
     ),
     "/.well-known/jwks.json": (),
     "/users/me": _CLOSED,

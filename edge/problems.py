@@ -23,6 +23,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from audit.errors import TrailUnwritable
 from auth.errors import InvalidCredentials, InvalidToken, NotAuthenticated, PasswordChecksBusy
 from edge.errors import BodyTooLarge, BodyTooSlow, InvalidQuery, MalformedUpload, UnsupportedMediaType
 from edge.timing import RECORD
@@ -71,6 +72,7 @@ KINDS: dict[type[Exception], Kind] = {
     RequestValidationError: Kind(422, "invalid-request", "The request's fields cannot be used"),
     NonFiniteForecast: Kind(422, "no-finite-forecast", "The load profile gives no finite forecast"),
     ModelUnavailable: Kind(503, "model-unavailable", "The model cannot be used now", {"Retry-After": "10"}),
+    TrailUnwritable: Kind(503, "audit-unavailable", "The request cannot be recorded now", {"Retry-After": "5"}),
     PasswordChecksBusy: Kind(503, "busy", "Too many log-ins at once"),
     SQLAlchemyError: Kind(503, "users-unavailable", "The user store does not answer", {"Retry-After": "5"}),
     TimeoutError: Kind(504, "timeout", "The request took too long"),
@@ -133,6 +135,8 @@ def _detail(error: Exception) -> str:
         return "The request was given up because it took too long. Send a shorter file or try again."
     if isinstance(error, SQLAlchemyError):
         return "The users cannot be read just now; try again soon. The cause stands in the service's log."
+    if isinstance(error, TrailUnwritable):
+        return "What cannot be recorded is refused; try again soon. The cause stands in the service's log."
     if isinstance(error, ModelUnavailable):
         return f"Model {error.name!r} cannot answer now; the cause stands in the service's log."
     return str(error)

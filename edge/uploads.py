@@ -14,6 +14,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from edge.audited import tell_input
 from edge.errors import BodyTooLarge, BodyTooSlow, MalformedUpload, UnsupportedMediaType
 from edge.timing import stage
 from processing.cells import Body
@@ -55,6 +56,7 @@ class UploadMiddleware:
             except TimeoutError:
                 raise BodyTooSlow(self.seconds) from None
             scope.setdefault("state", {})["upload"] = upload
+            await tell_input(scope, upload)
             await self.app(*_emptied(scope, receive), send)
         else:
             await self.app(scope, _bounded(scope, receive, LARGEST_OTHER), send)

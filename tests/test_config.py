@@ -109,7 +109,7 @@ def test_a_secret_may_come_from_a_file(name: str, tmp_path: Path) -> None:
 
 def test_secrets_are_these() -> None:
     """Whatever is secret can come from a file and never shows."""
-    assert set(SECRETS) == {"first_password", "database_url", "signing_key", "verifying_keys"}
+    assert set(SECRETS) == {"first_password", "database_url", "signing_key", "verifying_keys", "audit_key"}
 
 
 @pytest.mark.parametrize("content", [None, " \n"])

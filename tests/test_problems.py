@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 
+from audit.errors import TrailUnwritable
 from auth import errors as auth_errors
 from edge import errors as edge_errors
 from edge.documented_problems import PROBLEMS, examples
@@ -38,6 +40,7 @@ EXAMPLES = [
     (model_errors.NonFiniteForecast("gru", [0]), 422, "not finite"),
     (model_errors.ModelUnavailable("gru", "nightingale"), 503, "'gru' cannot answer now"),
     (auth_errors.PasswordChecksBusy(7), 503, "7 s"),
+    (TrailUnwritable(Path("nightingale"), "nightingale"), 503, "cannot be recorded"),
     (SQLAlchemyError("nightingale"), 503, "users cannot be read"),
     (TimeoutError("nightingale"), 504, "took too long"),
     (HTTPException(404, "nightingale"), 404, "/docs.json"),
