@@ -19,10 +19,13 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from pydantic import SecretStr
 
+from auth.database import open_database
 from auth.errors import AuthError, WeakPassword, WeakSigningKey
 from auth.keys import Key, new_key, signing_key, verifying_keys
 from auth.passwords import Passwords, strong_enough
 from auth.rotation import write_secret
+from auth.schema import prepare_database
+from auth.scopes import ALL
 from auth.users import UserStore
 from config import Settings, SettingsError
 
@@ -193,15 +196,16 @@ def _outdated(settings: Settings) -> bool:
 
 def _first_user(settings: Settings) -> FirstUser | None:
     try:
-        users = UserStore(settings.user_database)
+        prepare_database(settings.user_database)
+        database = open_database(settings.user_database)
     except AuthError as error:
         raise SettingsError(f"LASTGANG_DATABASE_URL: {error}.") from None
-    try:
-        return None if users.any() else _add_first_user(settings, users)
-    except AuthError as error:
-        raise SettingsError(f"LASTGANG_FIRST_USER, LASTGANG_FIRST_PASSWORD: {error}.") from None
-    finally:
-        users.close()
+    with database:
+        users = UserStore(database)
+        try:
+            return None if users.any() else _add_first_user(settings, users)
+        except AuthError as error:
+            raise SettingsError(f"LASTGANG_FIRST_USER, LASTGANG_FIRST_PASSWORD: {error}.") from None
 
 
 def _add_first_user(settings: Settings, users: UserStore) -> FirstUser:
@@ -218,5 +222,5 @@ def _add_first_user(settings: Settings, users: UserStore) -> FirstUser:
         if settings.production:
             raise
         sys.stderr.write(f"LASTGANG_FIRST_PASSWORD: {weak}. Production would not start with it.\n")
-    user = users.add(settings.first_user or "admin", Passwords().hash(password))
+    user = users.add(settings.first_user or "admin", Passwords().hash(password), ALL)
     return FirstUser(user.name, None if given else password)

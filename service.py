@@ -3,7 +3,7 @@
     TelemetryMiddleware  an id for the request; what it took and came to
     AuditMiddleware      a line in the audit log before the answer leaves  503
     ProblemMiddleware    whatever goes wrong on the way: one shape
-    AuthMiddleware       token to user                                     401
+    AuthMiddleware       token to user, and what the route takes           401, 403
     UploadMiddleware     body to the bytes of one file, bounded            400, 408, 413, 415
     an endpoint below    query to wishes, name to model                    404, 409, 422
                          bytes to load profile                             422, with every problem's row
@@ -20,12 +20,12 @@ from typing import Any, cast
 
 import bentoml
 from starlette.responses import Response
-from starlette.routing import Route
 
+from auth.access import Access, Without
 from auth.middleware import AuthMiddleware
-from auth.published import PATH as JWKS
 from config import stopping_the_start
-from edge import anomaly_answers, answers, backtest_answers, csv_answers, logs, pages
+from edge import anomaly_answers, answers, backtest_answers, csv_answers, logs
+from edge.access import needs
 from edge.answers import SiteAnswer
 from edge.asking import Asked, understand
 from edge.audited import AuditMiddleware
@@ -44,7 +44,6 @@ from models.watching import Watch
 from processing.sites import Site, Sites, read_sites
 from processing.table import read_table
 from worker import (
-    PROBES,
     app,
     auditor,
     authenticate,
@@ -58,20 +57,12 @@ from worker import (
 
 logger = logging.getLogger("lastgang")
 
-OPEN_ROUTES = {("POST", "/token"), ("GET", JWKS), *(("GET", path) for path in PROBES)}
-if settings.docs_are_open:
-    OPEN_ROUTES |= {("GET", path) for path in pages.DOCUMENTATION}
+ACCESS = needs(docs_are_open=settings.docs_are_open)
+OPEN = {route for route, needed in ACCESS.items() if needed is Without.TOKEN}
 UPLOADS = {"/predict/": settings.max_body_bytes}
 UPLOADS |= dict.fromkeys(("/forecast/", "/backtest/", "/anomalies/"), settings.max_bulk_bytes)
-ROUTES = Routes(
-    (
-        *PROBES,
-        *(f"{start}{{model}}" for start in UPLOADS),
-        *(route.path for route in app.routes if isinstance(route, Route)),
-        *("/schema.json", "/static_content/{file}"),  # BentoML's own
-    )
-)
-AUDIT = {"auditor": auditor, "routes": ROUTES, "unrecorded": OPEN_ROUTES - {("POST", "/token")}}
+ROUTES = Routes(path for _, path in ACCESS)
+AUDIT = {"auditor": auditor, "routes": ROUTES, "unrecorded": OPEN - {("POST", "/token")}}
 MIDDLEWARES: tuple[tuple[Any, dict[str, Any]], ...] = (  # the outermost first
     (
         TelemetryMiddleware,
@@ -79,7 +70,7 @@ MIDDLEWARES: tuple[tuple[Any, dict[str, Any]], ...] = (  # the outermost first
     ),
     *(((AuditMiddleware, AUDIT),) if settings.audit else ()),
     (ProblemMiddleware, {"seconds": settings.request_seconds}),
-    (AuthMiddleware, {"authenticate": authenticate, "open_routes": OPEN_ROUTES}),
+    (AuthMiddleware, {"authenticate": authenticate, "access": Access(ACCESS)}),
     (UploadMiddleware, {"limits": UPLOADS, "seconds": settings.body_seconds}),
 )
 

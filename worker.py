@@ -13,6 +13,7 @@ from threading import get_native_id
 
 from auditing import actor, open_trail
 from auth.app import LogIn, create_app
+from auth.database import Database, open_database
 from auth.middleware import Authenticator, Identity
 from auth.passwords import Passwords
 from auth.published import publish_keys
@@ -33,7 +34,6 @@ from models.store import Store
 
 BEHIND = 10  # of the 19 steps down that Linux knows: on a busy machine still a tenth of a core
 SWITCH = 0.0005  # seconds; Python's 0.005 let a short request wait three times as long beside 10,000 sites
-PROBES = ("/livez", "/readyz", "/healthz")
 BATCH_SIZES = (1, 16)  # windows that a model is compiled for; after the start, some seconds and 18 MB for each
 
 with stopping_the_start():
@@ -94,9 +94,15 @@ def tokens() -> Tokens:
 
 
 @cache
+def database() -> Database:
+    """Return this worker's connections to the database of users."""
+    return open_database(settings.user_database)
+
+
+@cache
 def users() -> UserStore:
     """Return this worker's view of the shared user store."""
-    return UserStore(settings.user_database)
+    return UserStore(database())
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The command ``python -m auth``: adds, lists, disables and enables users, and sets their passwords.
+"""The command ``python -m auth``: adds, lists, disables and enables users, sets their passwords and their scopes.
 
 Comes in: a verb and a name; the password from the terminal, a pipe or a generator, never from the command
 line, where other users of the machine would see it. Goes out: lines on standard output and the exit status 0;
@@ -14,33 +14,45 @@ import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TextIO
 
+from auth import scopes
+from auth.database import open_database
 from auth.errors import AuthError, UnknownUser, WeakPassword
 from auth.passwords import Passwords, strong_enough
 from auth.rotation import rotate
+from auth.schema import prepare_database
 from auth.users import UserStore, canonical_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from auth.users import User
     from config import Settings
 
 EXAMPLES = """\
 examples:
   python -m auth add ada                    asks for a password, twice
   python -m auth add ada --generate         makes a password and shows it once
+  python -m auth add ada --scope "forecast backtest"   with what ada may do
+  python -m auth grant ada forecast:gru     lets ada do more; the scopes stand below
+  python -m auth revoke ada forecast:gru    lets ada do less, at once, with open tokens too
   python -m auth password ada < secret.txt  takes the first line of a file
-  python -m auth list                       shows every user: name, state, created
+  python -m auth list                       shows every user: name, state, created, scopes
   python -m auth disable ada                shuts ada out at once, open tokens included
   python -m auth enable ada                 lets ada in again
   python -m auth key rotate                 makes a new key for tokens; those that are out stay good
 
 The users are in the database that the service uses: LASTGANG_DATABASE_URL, by default a
 SQLite file in LASTGANG_HOME. A running service sees every change with its next request.
-A new password ends every token that the user has.
-"""
+A new password ends every token that the user has. A user may do nothing until a scope is
+granted; only the first one gets all of them.
+
+scopes:
+""" + "\n".join(f"  {scope:<14} {meaning}" for scope, meaning in scopes.SCOPES.items())
 VERBS = {
     "add": "add a user",
     "list": "show every user",
+    "grant": "let a user do more",
+    "revoke": "let a user do less, with open tokens too",
     "disable": "shut a user out, open tokens included",
     "enable": "let a disabled user in again",
     "password": "set a new password, which ends the user's tokens",
@@ -65,6 +77,10 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
             one.add_argument("name", metavar="NAME", help="of the user; upper and lower case are the same")
         if verb in {"add", "password"}:
             one.add_argument("--generate", action="store_true", help="make a password and show it once")
+        if verb == "add":
+            one.add_argument("--scope", metavar="SCOPES", help="what the user may do, divided by spaces")
+        if verb in {"grant", "revoke"}:
+            one.add_argument("scopes", metavar="SCOPE", nargs="+", help="such as forecast, or forecast:gru")
     return parser.parse_args(argv)
 
 
@@ -92,6 +108,10 @@ def run(
             _show(users, out)
         elif asked.verb in {"add", "password"}:
             _give_password(asked, users, passwords, read_password, out)
+        elif asked.verb in {"grant", "revoke"}:
+            change = users.grant if asked.verb == "grant" else users.revoke
+            user = change(asked.name, " ".join(asked.scopes).split())
+            print(_may(user), file=out)
         else:
             users.set_disabled(asked.name, disabled=asked.verb == "disable")
             print(f"User {canonical_name(asked.name)} is {asked.verb}d.", file=out)
@@ -109,7 +129,15 @@ def _show(users: UserStore, out: TextIO) -> None:
         print("There are no users; add one with: python -m auth add NAME", file=out)
     for user in users.all():
         state = "disabled" if user.disabled else "enabled"
-        print(f"{user.name:<24} {state:<8} {user.created_at:%Y-%m-%d %H:%M:%S} UTC", file=out)
+        line = f"{user.name:<24} {state:<8} {user.created_at:%Y-%m-%d %H:%M:%S} UTC  {scopes.written(user.scopes)}"
+        print(line.rstrip(), file=out)
+
+
+def _may(user: User) -> str:
+    """Say what a user may do, and what to type next if that is nothing."""
+    if user.scopes:
+        return f"User {user.name} may: {scopes.written(user.scopes)}"
+    return f"User {user.name} may do nothing yet; next, type: python -m auth grant {user.name} forecast"
 
 
 def _give_password(
@@ -120,18 +148,28 @@ def _give_password(
     out: TextIO,
 ) -> None:
     name = canonical_name(asked.name)
+    granted = _first_scopes(asked, users)
     if asked.verb == "password" and users.get(name) is None:
         raise UnknownUser(name)  # before anyone types a password for nothing
     password = secrets.token_urlsafe(18) if asked.generate else read_password()
     strong_enough(password)
     if asked.verb == "add":
-        users.add(name, passwords.hash(password))
-        print(f"User {name} was added.", file=out)
+        user = users.add(name, passwords.hash(password), granted)
+        print(f"User {name} was added.\n{_may(user)}", file=out)
     else:
         users.set_password_hash(name, passwords.hash(password))
         print(f"User {name} has a new password.", file=out)
     if asked.generate:
         print(f"Password, shown only now: {password}", file=out)
+
+
+def _first_scopes(asked: argparse.Namespace, users: UserStore) -> frozenset[str]:
+    """Return what a new user may do: what was said, or everything if it is the first one."""
+    if asked.verb != "add":
+        return frozenset()
+    if asked.scope is not None:
+        return scopes.parse(asked.scope)
+    return frozenset() if users.any() else scopes.ALL
 
 
 def read_password() -> str:
@@ -175,16 +213,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         if asked.verb == "key":
             return _rotate(settings)
-        users = UserStore(settings.user_database)
+        prepare_database(settings.user_database)
+        database = open_database(settings.user_database)
     except (AuthError, SettingsError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     passwords = Passwords()
     try:
-        return run(asked, users, passwords, read_password, sys.stdout)
+        return run(asked, UserStore(database), passwords, read_password, sys.stdout)
     finally:
         passwords.close()
-        users.close()
+        database.close()
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from auth.errors import InvalidCredentials, NotAuthenticated
 from auth.middleware import Identity
+from auth.scopes import SCOPES, granted_of, written
 from auth.users import canonical_name
 
 if TYPE_CHECKING:
@@ -26,35 +27,57 @@ if TYPE_CHECKING:
     from auth.tokens import Tokens
     from auth.users import User, UserStore
 
+ANYONE = "anyone"  # the claim `client_id` of a token whose client did not say who it is
 # The gate is the middleware; this only tells the OpenAPI document of it.
 BEARER = OAuth2PasswordBearer(
     tokenUrl="/token",
     scheme_name="bearer",
+    scopes=SCOPES,
     description="An access token from `POST /token`, sent as `Authorization: Bearer ...`.",
     auto_error=False,
 )
 
 
 class AccessToken(BaseModel):
-    """A token that opens the closed routes."""
+    """A token that opens the routes of its scopes."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"access_token": "eyJhbGciOi...", "token_type": "bearer", "expires_in": 1800}]}
+        json_schema_extra={
+            "examples": [
+                {
+                    "access_token": "eyJhbGciOi...",
+                    "token_type": "bearer",
+                    "expires_in": 1800,
+                    "scope": "forecast models:read",
+                }
+            ]
+        }
     )
     access_token: str = Field(description="Send it back as `Authorization: Bearer <access_token>`.")
     token_type: Literal["bearer"] = "bearer"  # noqa: S105 - the word, not a token
     expires_in: int = Field(description="Seconds for which the token is good.")
+    scope: str = Field(description="What the token is good for: scopes, divided by spaces.")
 
 
 class Profile(BaseModel):
     """The user behind a token."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"username": "ada", "disabled": False, "created_at": "2026-05-04T08:15:00Z"}]}
+        json_schema_extra={
+            "examples": [
+                {
+                    "username": "ada",
+                    "disabled": False,
+                    "created_at": "2026-05-04T08:15:00Z",
+                    "scopes": ["forecast", "models:read"],
+                }
+            ]
+        }
     )
     username: str = Field(description="In lower case, however it was typed.")
     disabled: bool = Field(description="False: a disabled user's token is refused.")
     created_at: datetime = Field(description="UTC.")
+    scopes: list[str] = Field(description="What the token of this request is good for.")
 
 
 def _utc_now() -> datetime:
@@ -76,10 +99,16 @@ class LogIn:
     ) -> None:
         self._users, self._passwords, self._tokens, self._clock = users, passwords, tokens, clock
 
-    async def __call__(self, name: str, password: str) -> AccessToken:
+    async def __call__(self, name: str, password: str, scope: str | None = None) -> AccessToken:
         """Return a new token.
 
+        Args:
+            name: of the user.
+            password: as typed.
+            scope: what it is to be good for; by default all that was granted to the user.
+
         Raises:
+            InvalidScope: a scope is unknown or was not granted; told only to who has the password.
             InvalidCredentials: unknown user, wrong password, disabled user; same words and same time.
             PasswordChecksBusy: too many others are logging in.
         """
@@ -94,8 +123,10 @@ class LogIn:
             raise InvalidCredentials(user.name if user else None)
         if renewed is not None:
             await asyncio.to_thread(self._users.renew_hash, user.name, user.password_hash, renewed)
-        token = self._tokens.issue(user.name, max(now, user.password_changed_at))
-        return AccessToken(access_token=token, expires_in=int(self._tokens.lifetime.total_seconds()))
+        scopes = granted_of(scope, user.scopes)
+        token = self._tokens.issue(user.name, max(now, user.password_changed_at), client=ANYONE, scopes=scopes)
+        lifetime = int(self._tokens.lifetime.total_seconds())
+        return AccessToken(access_token=token, expires_in=lifetime, scope=written(scopes))
 
     def _changed(self, user: User) -> bool:
         """Tell whether the user is disabled, or got another password while this one was being checked."""
@@ -120,11 +151,12 @@ def create_app(log_in: Callable[[], LogIn]) -> FastAPI:
     ) -> AccessToken:
         """Log in with a name and a password, by the password form of OAuth2 (RFC 6749, section 4.3).
 
-        The token opens every closed route until it expires, the user is disabled or the password changed.
+        The token opens the routes of its scopes: all that were granted to the user, or those of the field `scope`.
+        It does so until it expires, the user is disabled or the password changed.
         """
         told = request.scope.setdefault("state", {}).setdefault("audit", {})
         try:
-            access_token = await log_in()(form.username, form.password)
+            access_token = await log_in()(form.username, form.password, " ".join(form.scopes))
         except InvalidCredentials as refused:
             told["target"] = refused.user
             raise
@@ -144,6 +176,7 @@ def create_app(log_in: Callable[[], LogIn]) -> FastAPI:
         user = getattr(request.state, "user", None)
         if not isinstance(user, Identity):
             raise NotAuthenticated
-        return Profile(username=user.name, disabled=user.disabled, created_at=user.created_at)
+        scopes = sorted(user.scopes)
+        return Profile(username=user.name, disabled=user.disabled, created_at=user.created_at, scopes=scopes)
 
     return app

@@ -1,8 +1,8 @@
 """A database engine for what `auth` stores: any that SQLAlchemy reaches, SQLite made safe to share.
 
-Comes in: a URL in SQLAlchemy's form and the tables that must be there. Goes out: an engine whose database
-holds these tables. Refuses a database that cannot be opened, and one in memory, which every worker of the
-service would have for itself.
+Comes in: a URL in SQLAlchemy's form. Goes out: a `Database` whose schema is the one that this code knows. Refuses a
+database that cannot be opened, one in memory, which every worker of the service would have for itself, and one with
+another schema: `auth.schema.prepare_database` makes and changes that, nothing here does.
 """
 
 from __future__ import annotations
@@ -10,49 +10,132 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
-from auth.errors import UnusableDatabase
+from auth.errors import UnusableDatabase, WrongSchema
 
 if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import DBAPIConnection
 
 BUSY = 10  # seconds that a connection to SQLite waits for the write of another one
+MIGRATIONS = Path(__file__).with_name("migrations")
 
 
-def open_database(url: str, tables: sa.MetaData) -> sa.Engine:
-    """Connect, and make those of the tables that are missing; several processes may do this at once.
+class Database:
+    """An open database, for all stores of one process; safe to use from threads.
+
+    Attributes:
+        engine: SQLAlchemy's.
+    """
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self.engine = engine
+        self._watch = _watch(engine)
+
+    def changes(self) -> int | None:
+        """Return a number that is another one after any change, by whomever, in microseconds and without waiting.
+
+        None where it cannot be told: the database is no SQLite file, or is locked or gone just now.
+        """
+        if self._watch is None:
+            return None
+        try:
+            (version,) = self._watch.execute("PRAGMA data_version").fetchone()
+        except sqlite3.Error:  # reading waits for the lock, or says what is wrong
+            return None
+        return int(version)
+
+    def close(self) -> None:
+        """Close every connection."""
+        if self._watch is not None:
+            self._watch.close()
+        self.engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open_database(url: str) -> Database:
+    """Connect to a database that has been prepared.
 
     Raises:
         UnusableDatabase: the URL is wrong, its driver is not installed, or the database cannot be opened.
+        WrongSchema: it was never prepared, or by an older or newer version of this code.
+    """
+    engine = connect(url)
+    try:
+        check_schema(engine)
+    except BaseException:
+        engine.dispose()
+        raise
+    return Database(engine)
+
+
+def connect(url: str) -> sa.Engine:
+    """Return an engine, without looking at what the database holds.
+
+    Raises:
+        UnusableDatabase: the URL is wrong or its driver is not installed.
     """
     try:
         place = sa.make_url(url)
     except ArgumentError:
         raise UnusableDatabase("set", "this is no URL such as sqlite:////folder/users.db") from None
     try:
-        engine = _sqlite(place) if place.get_backend_name() == "sqlite" else _server(place)
+        return _sqlite(place) if place.get_backend_name() == "sqlite" else _server(place)
     except (ArgumentError, ImportError, OSError) as error:
-        raise UnusableDatabase(_shown(place), str(error)) from None
-    try:
-        for table in tables.sorted_tables:
-            _create(engine, table)
-    except SQLAlchemyError as error:
-        engine.dispose()
-        cause = str(error.orig) if isinstance(error, DBAPIError) else str(error)
-        raise UnusableDatabase(_shown(place), cause.partition("\n")[0]) from None
-    return engine
+        raise UnusableDatabase(shown(place), str(error)) from None
 
 
-def watch(engine: sa.Engine) -> sqlite3.Connection | None:
-    """Open a connection that looks for the changes of others and never waits; None where there is no SQLite file.
+def check_schema(engine: sa.Engine) -> None:
+    """Return if the schema is the newest that this code knows.
 
     Raises:
-        sqlite3.Error: it cannot be opened.
+        UnusableDatabase: the database cannot be read.
+        WrongSchema: it has another schema, or none.
     """
+    try:
+        with engine.connect() as connection:
+            found = schema_of(connection)
+    except SQLAlchemyError as error:
+        raise unusable(engine, error) from None
+    newest = schemas()[-1]
+    if found != newest:
+        raise WrongSchema(shown(engine.url), found, newest, newer=found is not None and found not in schemas())
+
+
+def schema_of(connection: sa.Connection) -> str | None:
+    """Return the name of the database's schema; None if it was never prepared."""
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def schemas() -> tuple[str, ...]:
+    """Return the schemas that this code knows, the oldest first: each is named as the file that leads to it."""
+    return tuple(sorted(path.stem for path in MIGRATIONS.glob("versions/v*.py")))
+
+
+def unusable(engine: sa.Engine, error: SQLAlchemyError) -> UnusableDatabase:
+    """Return the refusal of a database that failed, in its driver's own words."""
+    cause = str(error.orig) if isinstance(error, DBAPIError) else str(error)
+    return UnusableDatabase(shown(engine.url), cause.partition("\n")[0])
+
+
+def shown(place: sa.URL) -> str:
+    """Return the URL without a password and without options, which may hold one too."""
+    return place.set(query={}).render_as_string(hide_password=True)
+
+
+def _watch(engine: sa.Engine) -> sqlite3.Connection | None:
+    """Open a connection that looks for the changes of others and never waits; None where there is no SQLite file."""
     if engine.dialect.name != "sqlite":
         return None
     return sqlite3.connect(str(engine.url.database), timeout=0, isolation_level=None, check_same_thread=False)
@@ -61,7 +144,7 @@ def watch(engine: sa.Engine) -> sqlite3.Connection | None:
 def _sqlite(place: sa.URL) -> sa.Engine:
     path = place.database
     if not path or path == ":memory:" or path.startswith("file:"):
-        raise UnusableDatabase(_shown(place), "it must be a file, given by its path")
+        raise UnusableDatabase(shown(place), "it must be a file, given by its path")
     # SQLite would make the file with the rights of the umask; its -wal and -shm files copy those of the file.
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     engine = sa.create_engine(place, connect_args={"timeout": BUSY})
@@ -80,17 +163,3 @@ def _prepare(connection: DBAPIConnection, _: Any) -> None:
 
 def _server(place: sa.URL) -> sa.Engine:
     return sa.create_engine(place, pool_pre_ping=True)
-
-
-def _create(engine: sa.Engine, table: sa.Table) -> None:
-    try:
-        table.create(engine, checkfirst=True)
-    except DBAPIError:
-        # Another process may have made it between the look and the making.
-        if not sa.inspect(engine).has_table(table.name):
-            raise
-
-
-def _shown(place: sa.URL) -> str:
-    """Return the URL without a password and without options, which may hold one too."""
-    return place.set(query={}).render_as_string(hide_password=True)

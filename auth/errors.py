@@ -5,12 +5,17 @@ AuthError
 ├── InvalidToken          a token came, and it is not good; the reason is kept for the log
 ├── InvalidCredentials    unknown user, wrong password or disabled user, told in the same words
 ├── PasswordChecksBusy    too many passwords wait to be checked; says when to come back
+├── InvalidScope          a scope that is unknown, or was asked for and not granted
+├── InsufficientScope     a good token whose scopes do not open this route
+├── UnknownRoute          no row of the table of routes has this path
+├── UnknownMethod         a row has this path, but for other methods
 ├── InvalidUserName       this cannot be the name of a user
 ├── UserExists            the name is taken
 ├── UnknownUser           no user has this name
 ├── WeakPassword          too easy to guess, or impossible to check
 ├── WeakSigningKey        a key that would not protect a token
-└── UnusableDatabase      the database of users cannot be opened or prepared
+├── UnusableDatabase      the database of users cannot be opened or prepared
+    └── WrongSchema       its schema is that of another version of this code
 
 What a message needs is also an attribute. No error carries a password, a key or a token.
 """
@@ -65,6 +70,50 @@ class PasswordChecksBusy(AuthError):
     def __init__(self, retry_after: int) -> None:
         super().__init__(f"Too many log-ins at once; try again in {retry_after} s")
         self.retry_after = retry_after
+
+
+class InvalidScope(AuthError):
+    """A scope that does not exist, that makes a set too long, or that was asked for and never granted."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+
+class InsufficientScope(AuthError):
+    """The token is good, but not for this route.
+
+    Attributes:
+        needed: the scope that opens the route.
+        scopes: those of the token that its user still has.
+    """
+
+    def __init__(self, needed: str, scopes: frozenset[str] = frozenset()) -> None:
+        has = ", ".join(sorted(scopes)) or "none"
+        super().__init__(
+            f"This route takes the scope {needed}; the token's scopes are: {has}. "
+            f"Ask an administrator for it (python -m auth grant NAME {needed}), then get a new token"
+        )
+        self.needed, self.scopes = needed, scopes
+
+
+class UnknownRoute(AuthError):
+    """No row of the table of routes has this path, so it is shut."""
+
+    def __init__(self) -> None:
+        super().__init__("No route has this path")
+
+
+class UnknownMethod(AuthError):
+    """The path takes other methods.
+
+    Attributes:
+        allowed: the methods that it takes.
+    """
+
+    def __init__(self, allowed: tuple[str, ...]) -> None:
+        super().__init__(f"This path takes only {', '.join(allowed)}")
+        self.allowed = allowed
 
 
 class InvalidUserName(AuthError):
@@ -138,7 +187,26 @@ class UnusableDatabase(AuthError):
         problem: the cause, in the words of the library that failed.
     """
 
-    def __init__(self, url: str, problem: str) -> None:
-        super().__init__(f"The database of users, {url}, cannot be used: {problem}; check its URL and permissions")
+    def __init__(self, url: str, problem: str, way_out: str = "check its URL and permissions") -> None:
+        super().__init__(f"The database of users, {url}, cannot be used: {problem}; {way_out}")
         self.url = url
         self.problem = problem
+
+
+class WrongSchema(UnusableDatabase):
+    """The database of users has the schema of another version of this code.
+
+    Attributes:
+        found: the name of its schema; None if it was never prepared.
+        newer: whether only newer code knows it.
+    """
+
+    def __init__(self, url: str, found: str | None, newest: str, *, newer: bool) -> None:
+        way_out = (
+            "run the newer version of Lastgang that made it, or restore a copy from before"
+            if newer
+            else "start the service or run `python -m auth list`, which brings it up to date"
+        )
+        has = "it has no schema" if found is None else f"its schema is {found}"
+        super().__init__(url, f"{has}, and this version of Lastgang works with {newest}", way_out)
+        self.found, self.newer = found, newer

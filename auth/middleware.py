@@ -1,7 +1,8 @@
 """The gate: a pure ASGI middleware that lets a request in only with a good bearer token.
 
 Comes in: any ASGI connection. Goes out: the same one with ``scope["state"]["user"]`` set to the `Identity`
-behind the token, or, on the few routes named as open, untouched. Everything else is refused: with an
+behind the token, or, on the few routes named as open, untouched. A route takes a scope, or none; one that has
+no row in the table of routes is shut. Everything else is refused: with an
 exception that a middleware further out turns into an answer, or, for a WebSocket, by closing it.
 """
 
@@ -10,16 +11,18 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from auth.errors import InvalidToken, NotAuthenticated
 from auth.known import KnownUsers
+from auth.scopes import common
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection
+    from collections.abc import Awaitable, Callable
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from auth.access import Access
     from auth.tokens import Tokens
     from auth.users import UserStore
 
@@ -37,6 +40,8 @@ class Identity:
         created_at: of the user, UTC.
         token_id: of the token, 32 hexadecimal digits.
         expires_at: of the token, UTC.
+        scopes: what the token is good for now: of its scopes those that its user still has.
+        client: who asked for the token.
     """
 
     name: str
@@ -44,6 +49,8 @@ class Identity:
     created_at: datetime
     token_id: str
     expires_at: datetime
+    scopes: frozenset[str]
+    client: str
 
 
 def _utc_now() -> datetime:
@@ -71,34 +78,30 @@ class Authenticator:
         # Both are whole seconds; a change counts from the second after it (see `auth.users.User`).
         if claims.issued_at < user.password_changed_at:
             raise InvalidToken("older than the password")
-        return Identity(user.name, user.disabled, user.created_at, claims.id, claims.expires_at)
+        scopes = common(claims.scopes, user.scopes)
+        return Identity(user.name, user.disabled, user.created_at, claims.id, claims.expires_at, scopes, claims.client)
 
 
 class AuthMiddleware:
-    """Lets in what bears a good token, and the open routes; nothing else.
+    """Lets in what bears a good token with the scope of its route, and the open routes; nothing else.
 
     Args:
         app: what stands behind the gate.
         authenticate: returns who bears a token, or raises `InvalidToken`.
-        open_routes: pairs of a method and a path, ``("POST", "/token")``, compared letter by letter with what
-            was sent: another case, a slash more, ``%74oken`` or ``/x/../token`` stay shut. GET opens HEAD.
+        access: which route takes what. An open route is compared letter by letter with what was sent: another
+            case, a slash more, ``%74oken`` or ``/x/../token`` stay shut.
 
     Raises, when called:
         NotAuthenticated: no bearer token was sent.
         InvalidToken: one was sent and is not good.
+        InsufficientScope: it is good, but not for this route.
+        UnknownRoute, UnknownMethod: it is good, but there is no such route.
     """
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        *,
-        authenticate: Callable[[str], Awaitable[Any]],
-        open_routes: Collection[tuple[str, str]],
-    ) -> None:
+    def __init__(self, app: ASGIApp, *, authenticate: Callable[[str], Awaitable[Identity]], access: Access) -> None:
         self._app = app
         self._authenticate = authenticate
-        heads = {("HEAD", path) for method, path in open_routes if method == "GET"}
-        self._open = frozenset(open_routes) | heads
+        self._access = access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the connection on if it may enter."""
@@ -106,18 +109,26 @@ class AuthMiddleware:
             # Closing before accepting: the server answers the handshake with 403.
             await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": "Not authenticated"})
             return
-        if scope["type"] != "lifespan" and not self._is_open(scope):
-            user = await self._authenticate(_bearer_token(scope))
-            scope.setdefault("state", {})["user"] = user
+        if scope["type"] != "lifespan":
+            await self._check(scope)
         await self._app(scope, receive, send)
 
-    def _is_open(self, scope: Scope) -> bool:
-        if scope["type"] != "http":
-            return False
-        path = scope["path"]
-        # Without the path as it was sent there is no telling what the decoded one was written as.
-        sent = (scope.get("raw_path") or b"").partition(b"?")[0]
-        return (scope["method"], path) in self._open and sent == path.encode()
+    async def _check(self, scope: Scope) -> None:
+        """Return if the request may enter; who asks is known to what stands further out even if it may not."""
+        row = self._access.find(scope["method"], scope["path"]) if scope["type"] == "http" else None
+        if row is not None and row.is_open and _by_the_letter(scope):
+            return
+        user = await self._authenticate(_bearer_token(scope))
+        scope.setdefault("state", {})["user"] = user
+        if row is None:
+            raise self._access.refusal(scope["path"])
+        row.check(user.scopes)
+
+
+def _by_the_letter(scope: Scope) -> bool:
+    # Without the path as it was sent there is no telling what the decoded one was written as.
+    sent: bytes = (scope.get("raw_path") or b"").partition(b"?")[0]
+    return bool(sent == scope["path"].encode("utf-8", "surrogatepass"))
 
 
 def _bearer_token(scope: Scope) -> str:

@@ -22,10 +22,11 @@ from jose.exceptions import JOSEError
 
 from auth.errors import InvalidToken, WeakSigningKey
 from auth.keys import Key, secret_key
+from auth.scopes import written
 from auth.token_form import flat_object, split
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
 TYPE = "at+jwt"
 LONGEST = 4096  # characters of a whole token; a signature with RSA has up to 1366 of them
@@ -34,8 +35,9 @@ REMEMBERED = 1024  # tokens, half a megabyte
 LATEST = 253_402_300_799  # seconds since 1970 to the end of the year 9999, the last that datetime knows
 
 _PLAIN = re.compile(r"[!-Z^-z|~]{1,255}", re.ASCII)  # printable, no space, and nothing that nests or escapes
+_SCOPES = re.compile(r"(?:[!-Z^-z|~]+(?: [!-Z^-z|~]+)*)?", re.ASCII)
 _ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
-_CLAIMS = frozenset({"iss", "aud", "sub", "exp", "iat", "jti"})
+_CLAIMS = frozenset({"iss", "aud", "sub", "exp", "iat", "jti", "client_id", "scope"})
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,14 @@ class Claims:
     """What a good token says.
 
     Attributes:
-        subject: name of the user.
+        subject: name of the user, or of the client where it asked for itself.
         issued_at: whole second, UTC.
         expires_at: whole second, UTC; the token is good until just before it.
         id: 32 hexadecimal digits, unique to the token.
         issuer: who signed it.
         audience: whom it is for.
+        client: who asked for it.
+        scopes: what it is good for, at most: its subject may have lost some since.
     """
 
     subject: str
@@ -57,6 +61,8 @@ class Claims:
     id: str
     issuer: str
     audience: str
+    client: str
+    scopes: frozenset[str]
 
 
 class Tokens:
@@ -96,15 +102,17 @@ class Tokens:
         # an exception, which this does not keep, so no stranger's token takes the place of a good one.
         self._signed = lru_cache(REMEMBERED)(self._said)
 
-    def issue(self, subject: str, now: datetime) -> str:
+    def issue(self, subject: str, now: datetime, *, client: str, scopes: Collection[str]) -> str:
         """Return a new token for the subject, good from now for the lifetime.
 
         Args:
-            subject: name of the user; as the issuer's, 1 to 255 printable ASCII characters.
+            subject: name of the user or client; as the issuer's, 1 to 255 printable ASCII characters.
             now: aware time; counted in whole seconds, rounded down.
+            client: who asked for it; as the subject.
+            scopes: what it is good for; each as the subject, all together as `auth.scopes` allows.
 
         Raises:
-            ValueError: the subject or the time is not as said.
+            ValueError: an argument is not as said.
         """
         issued = int(_seconds(now))
         claims = {
@@ -114,6 +122,8 @@ class Tokens:
             "iat": issued,
             "exp": issued + int(self.lifetime.total_seconds()),
             "jti": uuid.uuid4().hex,
+            "client_id": _plain("client", client),
+            "scope": written(_plain("scope", scope) for scope in scopes),
         }
         header = {"typ": TYPE, "kid": self._newest.kid}
         return str(jws.sign(claims, self._signer, headers=header, algorithm=self._newest.algorithm))
@@ -157,10 +167,8 @@ class Tokens:
             raise InvalidToken("issuer")
         if said["aud"] != self.audience:
             raise InvalidToken("audience")
-        if not isinstance(said["sub"], str) or not _PLAIN.fullmatch(said["sub"]):
-            raise InvalidToken("subject")
-        if not isinstance(said["jti"], str) or not _ID.fullmatch(said["jti"]):
-            raise InvalidToken("id")
+        subject, token_id = _text(said["sub"], _PLAIN, "subject"), _text(said["jti"], _ID, "id")
+        client, scopes = _text(said["client_id"], _PLAIN, "client"), _text(said["scope"], _SCOPES, "scope")
         issued, expires = _second(said["iat"], "issued at"), _second(said["exp"], "expiry")
         if issued > now + LEEWAY:
             raise InvalidToken("issued in the future")
@@ -169,7 +177,14 @@ class Tokens:
         if now >= expires:
             raise InvalidToken("expired")
         start, end = datetime.fromtimestamp(issued, UTC), datetime.fromtimestamp(expires, UTC)
-        return Claims(said["sub"], start, end, said["jti"], self.issuer, self.audience)
+        granted = frozenset(scopes.split())
+        return Claims(subject, start, end, token_id, self.issuer, self.audience, client, granted)
+
+
+def _text(value: object, form: re.Pattern[str], name: str) -> str:
+    if not isinstance(value, str) or not form.fullmatch(value):
+        raise InvalidToken(name)
+    return value
 
 
 def _second(value: object, name: str) -> int:

@@ -1,6 +1,6 @@
 """The users: one table of a database.
 
-Comes in: names, password hashes (never passwords) and the time now. Goes out: `User`. A name is 1 to 64 of
+Comes in: names, password hashes (never passwords), scopes and the time now. Goes out: `User`. A name is 1 to 64 of
 ``A-Z a-z 0-9 . _ @ -``, begins with a letter or digit, and is stored in lower case: Ada and ada are one user,
 and log in alike. Times are whole seconds, UTC.
 """
@@ -8,7 +8,6 @@ and log in alike. Times are whole seconds, UTC.
 from __future__ import annotations
 
 import re
-import sqlite3
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,23 +16,25 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from auth.database import open_database, watch
-from auth.errors import InvalidUserName, UnknownUser, UserExists
+from auth.errors import InvalidScope, InvalidUserName, UnknownUser, UserExists
+from auth.scopes import covers, parse, simplest, written
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
+
+    from auth.database import Database
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}", re.ASCII)
-_TABLES = sa.MetaData()
 _USERS = sa.Table(
     "users",
-    _TABLES,
+    sa.MetaData(),  # what makes the table is auth/migrations
     sa.Column("name", sa.String(64), primary_key=True),
     sa.Column("password_hash", sa.String(255), nullable=False),
     sa.Column("disabled", sa.Boolean, nullable=False),
     # Unix seconds: every database compares and adds them alike, and none of them has a time zone to lose.
     sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Column("password_changed_at", sa.BigInteger, nullable=False),
+    sa.Column("scopes", sa.String(1000), nullable=False),
 )
 
 # Built once: every request reads one user, and building the query takes longer than running it.
@@ -51,6 +52,7 @@ class User:
         created_at: whole second, UTC.
         password_changed_at: whole second, UTC. Tokens issued before it are no longer good. It is the second
             *after* the change, so that a token of the same second can be told to be older.
+        scopes: what the user may do; none by default.
     """
 
     name: str
@@ -58,6 +60,7 @@ class User:
     disabled: bool
     created_at: datetime
     password_changed_at: datetime
+    scopes: frozenset[str] = frozenset()
 
 
 def canonical_name(name: str) -> str:
@@ -76,30 +79,27 @@ def _utc_now() -> datetime:
 
 
 class UserStore:
-    """The table of users, made if it is not there; safe to use from threads and from several processes.
+    """The table of users; safe to use from threads and from several processes.
 
     Args:
-        url: of the database, in SQLAlchemy's form. A new SQLite file is readable by its owner only; its
-            folder has to exist.
+        database: where the table is.
         clock: returns the aware time now.
-
-    Raises:
-        UnusableDatabase: see `auth.database.open_database`.
     """
 
-    def __init__(self, url: str, clock: Callable[[], datetime] = _utc_now) -> None:
-        self._clock = clock
-        self._engine = open_database(url, _TABLES)
-        self._watch = watch(self._engine)
+    def __init__(self, database: Database, clock: Callable[[], datetime] = _utc_now) -> None:
+        self._engine, self._clock = database.engine, clock
+        self.changes = database.changes
 
-    def add(self, name: str, password_hash: str) -> User:
+    def add(self, name: str, password_hash: str, scopes: Collection[str] = ()) -> User:
         """Store a new user, not disabled, and return it.
 
         Raises:
             InvalidUserName: see `canonical_name`.
+            InvalidScope: see `auth.scopes.parse`.
             UserExists: the name is taken.
         """
-        row = (canonical_name(name), password_hash, False, now := self._now(), now)
+        granted = written(parse(written(scopes)))
+        row = (canonical_name(name), password_hash, False, now := self._now(), now, granted)
         try:
             with self._engine.begin() as connection:
                 connection.execute(_USERS.insert().values(row))
@@ -147,24 +147,34 @@ class UserStore:
         """
         self._write(name, disabled=disabled)
 
-    def changes(self) -> int | None:
-        """Return a number that is another one after any change, by whomever, in microseconds and without waiting.
+    def grant(self, name: str, scopes: Collection[str]) -> User:
+        """Let the user do more, and return the user as they are then.
 
-        None where it cannot be told: the database is no SQLite file, or is locked or gone just now.
+        Raises:
+            UnknownUser: no user has this name.
+            InvalidScope: see `auth.scopes.parse`.
         """
-        if self._watch is None:
-            return None
-        try:
-            (version,) = self._watch.execute("PRAGMA data_version").fetchone()
-        except sqlite3.Error:  # reading a user waits for the lock, or says what is wrong
-            return None
-        return int(version)
+        more = parse(written(scopes))
+        return self._change_scopes(name, lambda had: parse(written(had | more)))
 
-    def close(self) -> None:
-        """Close every connection."""
-        if self._watch is not None:
-            self._watch.close()
-        self._engine.dispose()
+    def revoke(self, name: str, scopes: Collection[str]) -> User:
+        """Let the user do less, and return the user as they are then; open tokens are good for less at once.
+
+        Raises:
+            UnknownUser: no user has this name.
+            InvalidScope: unknown, or covered by another one that the user would keep.
+        """
+        less = parse(written(scopes))
+
+        def without(had: frozenset[str]) -> frozenset[str]:
+            kept = frozenset(scope for scope in had if not covers(less, scope))
+            for scope in sorted(less):
+                if covers(kept, scope):
+                    general = scope.partition(":")[0]
+                    raise InvalidScope(f"{name} has {general}, which holds for every model; revoke that one first")
+            return kept
+
+        return self._change_scopes(name, without)
 
     def _read(self, query: sa.Select[Any], **values: str) -> list[User]:
         with self._engine.connect() as connection:
@@ -180,15 +190,35 @@ class UserStore:
         if not change.rowcount:
             raise UnknownUser(name)
 
+    def _change_scopes(self, name: str, change: Callable[[frozenset[str]], frozenset[str]]) -> User:
+        while True:
+            user = self.get(name)
+            if user is None:
+                raise UnknownUser(name)
+            same = (_USERS.c.name == user.name) & (_USERS.c.scopes == written(user.scopes))
+            changed = _USERS.update().where(same).values(scopes=written(simplest(change(user.scopes))))
+            with self._engine.begin() as connection:
+                if connection.execute(changed).rowcount:  # else somebody else has just changed them
+                    break
+        return self.get(name) or user
+
     def _now(self) -> int:
         return int(self._clock().timestamp())
 
 
-def _user(name: str, password_hash: str, disabled: bool, created: int, changed: int) -> User:  # noqa: FBT001
+def _user(  # noqa: PLR0913, PLR0917 - the columns
+    name: str,
+    password_hash: str,
+    disabled: bool,  # noqa: FBT001
+    created: int,
+    changed: int,
+    scopes: str,
+) -> User:
     return User(
         name,
         password_hash,
         disabled,
         datetime.fromtimestamp(created, UTC),
         datetime.fromtimestamp(changed, UTC),
+        frozenset(scopes.split()),
     )

@@ -15,15 +15,28 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from audit.errors import TrailUnwritable
-from auth.errors import InvalidCredentials, InvalidToken, NotAuthenticated, PasswordChecksBusy
+from auth.errors import (
+    InsufficientScope,
+    InvalidCredentials,
+    InvalidScope,
+    InvalidToken,
+    NotAuthenticated,
+    PasswordChecksBusy,
+    UnusableDatabase,
+)
+from auth.scopes import BACKTEST, FORECAST, METRICS, MODELS_READ
 from edge.errors import BodyTooLarge, BodyTooSlow, InvalidQuery, MalformedUpload, NoIntervals, UnsupportedMediaType
 from edge.problems import TYPE_PREFIX, answer_to
 from models.errors import ModelUnavailable, NonFiniteForecast, UnknownModel, UnknownVersion, VersionNotLoaded
 from processing.errors import InvalidLoadProfile, Problem
 
 _RECORD = (TrailUnwritable(Path(), ""),)
-_STORE = (SQLAlchemyError(), TimeoutError())
+_STORE = (SQLAlchemyError(), UnusableDatabase("postgresql://db/users", "it is gone"), TimeoutError())
 _CLOSED = (NotAuthenticated(), InvalidToken("expired"), *_STORE)
+_SCOPED = {
+    scope: (*_CLOSED, InsufficientScope(scope, frozenset({"models:read"} - {scope})))
+    for scope in (FORECAST, BACKTEST, METRICS, MODELS_READ)
+}
 _MODEL = (
     UnknownModel("grue", ["cnn", "gru"]),
     UnknownVersion("gru", "candidate", "stable (0f6b2b1e2a5c4d37)"),
@@ -45,6 +58,7 @@ _NO_PASSWORD = {"type": "missing", "loc": ("body", "password"), "msg": "Field re
 PROBLEMS: dict[str, tuple[Exception, ...]] = {
     "/token": (
         HTTPException(400),  # a form that Starlette cannot read
+        InvalidScope("The scope 'metrics' was not granted to you; granted are: forecast models:read"),
         InvalidCredentials(),
         BodyTooLarge(65_536),
         RequestValidationError([_NO_PASSWORD]),
@@ -54,13 +68,13 @@ PROBLEMS: dict[str, tuple[Exception, ...]] = {
     ),
     "/.well-known/jwks.json": (),
     "/users/me": _CLOSED,
-    "/models": _CLOSED,
-    "/metrics": _CLOSED,
-    "/models/{model}": (*_CLOSED, *_MODEL),
-    "/predict/{model}": (*_CLOSED, *_MODEL, *_UPLOAD),
-    "/forecast/{model}": (*_CLOSED, *_MODEL, *_UPLOAD, NoIntervals("office-3")),
-    "/backtest/{model}": (*_CLOSED, *_MODEL, *_UPLOAD, NoIntervals("office-3")),
-    "/anomalies/{model}": (*_CLOSED, *_MODEL, *_UPLOAD, NoIntervals("office-3")),
+    "/models": _SCOPED[MODELS_READ],
+    "/metrics": _SCOPED[METRICS],
+    "/models/{model}": (*_SCOPED[MODELS_READ], *_MODEL),
+    "/predict/{model}": (*_SCOPED[FORECAST], *_MODEL, *_UPLOAD),
+    "/forecast/{model}": (*_SCOPED[FORECAST], *_MODEL, *_UPLOAD, NoIntervals("office-3")),
+    "/backtest/{model}": (*_SCOPED[BACKTEST], *_MODEL, *_UPLOAD, NoIntervals("office-3")),
+    "/anomalies/{model}": (*_SCOPED[BACKTEST], *_MODEL, *_UPLOAD, NoIntervals("office-3")),
     "/livez": (),
     "/healthz": (),
     "/readyz": (HTTPException(503),),

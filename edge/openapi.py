@@ -12,6 +12,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, Field
 
 from auth.app import BEARER
+from edge.access import NEEDS
 from edge.anomaly_answers import AnomaliesAnswer, ManyAnomalies
 from edge.answers import Forecast, ProblemEntry, SiteForecasts
 from edge.backtest_answers import BacktestAnswer, SiteBacktests
@@ -64,6 +65,8 @@ class Problem(BaseModel):
     )
     problems: list[ProblemEntry] | None = Field(None, description="The first 100 problems of the input.")
     problem_count: int | None = Field(None, description="How many problems there are in all.")
+    error: str | None = Field(None, description="For `POST /token`: the word of OAuth 2.0 (RFC 6749, section 5.2).")
+    error_description: str | None = Field(None, description="Beside `error`: the detail once more.")
 
 
 def document(app: FastAPI, models: Sequence[str]) -> dict[str, Any]:
@@ -228,7 +231,7 @@ def _upload(  # noqa: PLR0913, PLR0917
         "summary": summary,
         "description": description,
         "operationId": name,
-        "security": [{BEARER.scheme_name: []}],
+        "security": [{BEARER.scheme_name: [NEEDS["POST", f"/{name}/{{model}}"]]}],
         "parameters": [
             {"name": "model", "in": "path", "required": True, "schema": {"type": "string", **choice}},
             *(_parameter(name, parameter) for parameter in parameters),

@@ -7,7 +7,7 @@ replaced. The page's script and style are the copies of Swagger UI that BentoML 
 
 import json
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Security
 from fastapi.openapi.docs import get_swagger_ui_html
@@ -15,16 +15,12 @@ from starlette.responses import PlainTextResponse, Response
 
 from auth.app import BEARER
 from edge import openapi
+from edge.access import ICON, NEEDS, SCRIPT, STYLE
 from edge.answers import ModelEntry, ModelList
 from edge.metrics import exposition
 from models.card import ModelCard
 from models.catalogue import Catalogue
 
-_STATIC = "/static_content/"
-_SCRIPT, _STYLE, _ICON = (
-    _STATIC + name for name in ("swagger-ui-bundle.js", "swagger-ui.css", "favicon-light-32x32.png")
-)
-DOCUMENTATION = ("/", "/docs.json", _SCRIPT, _STYLE, _ICON)
 # FastAPI's page starts Swagger UI from an inline script; everything else comes from here and goes nowhere else.
 _POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
@@ -38,9 +34,11 @@ def add_routes(app: FastAPI, catalogue: Callable[[], Catalogue]) -> None:
         app: the FastAPI app.
         catalogue: gives the models of this worker.
     """
-    closed = [Security(BEARER)]
 
-    @app.get("/models", summary="List the models", tags=["models"], dependencies=closed)
+    def closed(path: str) -> list[Any]:
+        return [Security(BEARER, scopes=[str(NEEDS["GET", path])])]
+
+    @app.get("/models", summary="List the models", tags=["models"], dependencies=closed("/models"))
     def models() -> ModelList:
         """Return every model with its versions and labels, and whether it is ready."""
         return ModelList(models=[ModelEntry.of(known) for known in catalogue().known()])
@@ -49,7 +47,7 @@ def add_routes(app: FastAPI, catalogue: Callable[[], Catalogue]) -> None:
         "/models/{model}",
         summary="Read a model's card",
         tags=["models"],
-        dependencies=closed,
+        dependencies=closed("/models/{model}"),
         response_model_exclude_none=True,
     )
     def card(model: str, version: Annotated[str | None, Query(description=openapi.VERSION)] = None) -> ModelCard:
@@ -60,7 +58,7 @@ def add_routes(app: FastAPI, catalogue: Callable[[], Catalogue]) -> None:
         "/metrics",
         summary="Read the metrics",
         tags=["metrics"],
-        dependencies=closed,
+        dependencies=closed("/metrics"),
         response_class=PlainTextResponse,
     )
     def metrics() -> Response:
@@ -76,9 +74,9 @@ def add_routes(app: FastAPI, catalogue: Callable[[], Catalogue]) -> None:
         html = get_swagger_ui_html(
             openapi_url="docs.json",
             title="Lastgang",
-            swagger_js_url=_SCRIPT,
-            swagger_css_url=_STYLE,
-            swagger_favicon_url=_ICON,
+            swagger_js_url=SCRIPT,
+            swagger_css_url=STYLE,
+            swagger_favicon_url=ICON,
         )
         html.headers["Content-Security-Policy"] = _POLICY
         return html

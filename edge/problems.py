@@ -8,6 +8,7 @@ Nothing here redirects: Starlette would, from a path with a slash too many, to w
 import asyncio
 import json
 import logging
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import wraps
@@ -24,7 +25,17 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from audit.errors import TrailUnwritable
-from auth.errors import InvalidCredentials, InvalidToken, NotAuthenticated, PasswordChecksBusy
+from auth.errors import (
+    InsufficientScope,
+    InvalidCredentials,
+    InvalidScope,
+    InvalidToken,
+    NotAuthenticated,
+    PasswordChecksBusy,
+    UnknownMethod,
+    UnknownRoute,
+    UnusableDatabase,
+)
 from edge.errors import BodyTooLarge, BodyTooSlow, InvalidQuery, MalformedUpload, UnsupportedMediaType
 from edge.timing import RECORD
 from models.errors import ModelUnavailable, NonFiniteForecast, UnknownModel, UnknownVersion, VersionNotLoaded
@@ -60,6 +71,8 @@ KINDS: dict[type[Exception], Kind] = {
         "The token is not good; get a new one from POST /token",
         {"WWW-Authenticate": 'Bearer error="invalid_token"'},
     ),
+    InvalidScope: Kind(400, "invalid-scope", "The scope cannot be given"),
+    InsufficientScope: Kind(403, "insufficient-scope", "The token is not good for this"),
     InvalidCredentials: Kind(401, "invalid-credentials", "The log-in failed", _BEARER),
     UnknownModel: Kind(404, "unknown-model", "There is no such model"),
     UnknownVersion: Kind(404, "unknown-version", "The model has no such version"),
@@ -74,9 +87,14 @@ KINDS: dict[type[Exception], Kind] = {
     ModelUnavailable: Kind(503, "model-unavailable", "The model cannot be used now", {"Retry-After": "10"}),
     TrailUnwritable: Kind(503, "audit-unavailable", "The request cannot be recorded now", {"Retry-After": "5"}),
     PasswordChecksBusy: Kind(503, "busy", "Too many log-ins at once"),
+    UnusableDatabase: Kind(503, "users-unusable", "The user store cannot be used"),
     SQLAlchemyError: Kind(503, "users-unavailable", "The user store does not answer", {"Retry-After": "5"}),
     TimeoutError: Kind(504, "timeout", "The request took too long"),
 }
+_STORE_FAILS = SQLAlchemyError | UnusableDatabase
+# RFC 6749, section 5.2: what a client of OAuth 2.0 looks for, beside the words for people.
+_OAUTH: dict[type[Exception], str] = {InvalidScope: "invalid_scope", InvalidCredentials: "invalid_grant"}
+_NOT_OAUTH = re.compile(r"[^ !#-\[\]-~]")  # what its `error_description` may not hold
 # What BentoML and Starlette answer by themselves carries no useful words; these are for people.
 _OF_STATUS = {
     400: "The request cannot be read.",
@@ -89,7 +107,7 @@ _OF_STATUS = {
 
 def problem(error: Exception) -> Response:
     """Return the answer to an error, and log what an operator has to see."""
-    if isinstance(error, ModelUnavailable | SQLAlchemyError):
+    if isinstance(error, ModelUnavailable | _STORE_FAILS):
         logger.error("%s: %s", type(error).__name__, error)
     return answer_to(error)
 
@@ -98,12 +116,18 @@ def answer_to(error: Exception) -> Response:
     """Return the answer to an error: its kind's status and headers, and its own words as `detail`."""
     kind = next((KINDS[cls] for cls in type(error).__mro__ if cls in KINDS), None)
     if kind is None:
+        if isinstance(error, UnknownRoute):
+            return problem_of_status(404)
+        if isinstance(error, UnknownMethod):
+            return problem_of_status(405, {"Allow": ", ".join(error.allowed)})
         if isinstance(error, HTTPException):
             return problem_of_status(error.status_code, dict(error.headers or {}))
         return problem_of_status(500)
     headers = dict(kind.headers or {})
     if isinstance(error, PasswordChecksBusy):
         headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, InsufficientScope):
+        headers["WWW-Authenticate"] = f'Bearer error="insufficient_scope", scope="{error.needed}"'
     return _response(kind, _detail(error), headers, _members(error))
 
 
@@ -133,7 +157,7 @@ def _detail(error: Exception) -> str:
         return "; ".join(f"{_field(fault)}: {fault['msg']}" for fault in error.errors()[:SHOWN])
     if isinstance(error, TimeoutError):
         return "The request was given up because it took too long. Send a shorter file or try again."
-    if isinstance(error, SQLAlchemyError):
+    if isinstance(error, _STORE_FAILS):
         return "The users cannot be read just now; try again soon. The cause stands in the service's log."
     if isinstance(error, TrailUnwritable):
         return "What cannot be recorded is refused; try again soon. The cause stands in the service's log."
@@ -153,6 +177,8 @@ def _members(error: Exception) -> dict[str, Any]:
     if isinstance(error, RequestValidationError):
         faults = error.errors()[:SHOWN]
         return {"problems": [{"field": _field(f), "code": f["type"], "message": f["msg"]} for f in faults]}
+    if (word := _OAUTH.get(type(error))) is not None:
+        return {"error": word, "error_description": _NOT_OAUTH.sub("'", str(error))}
     return {}
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from databases import prepared, url_of
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -18,6 +19,7 @@ from audit.checking import extent_of, verify
 from audit.files import listed
 from audit.refusals import EACH, KNOWN, STRANGERS, Refusals
 from audit.trail import Trail
+from auth.access import Access, Without
 from auth.app import LogIn, create_app
 from auth.middleware import Authenticator, AuthMiddleware
 from auth.passwords import Passwords
@@ -32,6 +34,11 @@ from edge.uploads import UploadMiddleware
 TOKENS = Tokens([hashlib.sha256(b"key").digest()], "lastgang", "lastgang", timedelta(minutes=30))
 PASSWORD = "correct horse battery"
 OPEN = [("POST", "/token"), ("GET", "/livez")]
+ACCESS = Access(
+    dict.fromkeys(OPEN, Without.TOKEN)
+    | {("GET", "/users/me"): Without.SCOPE}
+    | {("POST", "/forecast/{model}"): "forecast"}
+)
 TEMPLATES = ("/token", "/users/me", "/livez", "/forecast/{model}")
 
 
@@ -54,7 +61,7 @@ class Site:
 
         handle_errors(app)
         layer: Any = UploadMiddleware(app, limits={"/forecast/": 1_000_000}, seconds=5)
-        layer = AuthMiddleware(layer, authenticate=Authenticator(TOKENS, users), open_routes=OPEN)
+        layer = AuthMiddleware(layer, authenticate=Authenticator(TOKENS, users), access=Access(NEEDS))
         layer = ProblemMiddleware(layer, seconds=5)
         routes = Routes(TEMPLATES)
         layer = AuditMiddleware(layer, auditor=lambda: self.auditor, routes=routes, unrecorded=OPEN[1:])
@@ -98,10 +105,10 @@ def passwords() -> Iterator[Passwords]:
 @pytest.fixture
 def make(tmp_path: Path, passwords: Passwords) -> Iterator[Callable[..., Site]]:
     """Make the site, with the user ada."""
-    users = UserStore(f"sqlite:///{tmp_path / 'users.db'}")
-    users.add("ada", passwords.hash(PASSWORD))
-    yield lambda **options: Site(tmp_path, users, passwords, **options)
-    users.close()
+    with prepared(url_of(tmp_path)) as database:
+        users = UserStore(database)
+        users.add("ada", passwords.hash(PASSWORD), {"forecast"})
+        yield lambda **options: Site(tmp_path, users, passwords, **options)
 
 
 @pytest.fixture

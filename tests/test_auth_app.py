@@ -10,9 +10,11 @@ from typing import Any
 
 import httpx
 import pytest
+from databases import prepared, url_of
 
+from auth.access import Access, Without
 from auth.app import LogIn, create_app
-from auth.errors import AuthError, InvalidCredentials, InvalidToken, NotAuthenticated, PasswordChecksBusy
+from auth.errors import AuthError, InvalidCredentials, InvalidScope, InvalidToken, NotAuthenticated, PasswordChecksBusy
 from auth.middleware import Authenticator, AuthMiddleware
 from auth.passwords import Passwords
 from auth.tokens import Tokens
@@ -50,7 +52,7 @@ class Site:
         gate = AuthMiddleware(
             app,
             authenticate=Authenticator(TOKENS, self.users, self.clock),
-            open_routes=[("POST", "/token")],
+            access=Access({("POST", "/token"): Without.TOKEN, ("GET", "/users/me"): Without.SCOPE}),
         )
 
         async def send() -> httpx.Response:
@@ -71,10 +73,10 @@ class Site:
 
 @pytest.fixture
 def site(tmp_path: Path, passwords: Passwords) -> Iterator[Site]:
-    users = UserStore(f"sqlite:///{tmp_path}/users.db", lambda: NOW)
-    users.add("Ada", passwords.hash(PASSWORD))
-    yield Site(users, passwords)
-    users.close()
+    with prepared(url_of(tmp_path)) as database:
+        users = UserStore(database, lambda: NOW)
+        users.add("Ada", passwords.hash(PASSWORD), {"forecast", "models:read"})
+        yield Site(users, passwords)
 
 
 @pytest.mark.parametrize("name", ["ada", "Ada", "ADA"])
@@ -85,15 +87,43 @@ def test_token(site: Site, name: str) -> None:
     assert reply.headers["cache-control"] == "no-store"
     body = reply.json()
     claims = TOKENS.verify(body.pop("access_token"), NOW)
-    assert body == {"token_type": "bearer", "expires_in": 1800}
-    assert (claims.subject, claims.issued_at) == ("ada", START)
+    assert body == {"token_type": "bearer", "expires_in": 1800, "scope": "forecast models:read"}
+    assert (claims.subject, claims.issued_at, claims.client) == ("ada", START, "anyone")
+    assert claims.scopes == {"forecast", "models:read"}
+
+
+@pytest.mark.parametrize("scope", ["forecast", "forecast:gru", "models:read forecast:cnn", "  forecast  "])
+def test_a_token_for_less(site: Site, scope: str) -> None:
+    """Who asks for some scopes gets a token for these and no others."""
+    body = site.log_in(scope=scope).json()
+    assert body["scope"] == " ".join(sorted(scope.split()))
+    assert TOKENS.verify(body["access_token"], NOW).scopes == frozenset(scope.split())
+
+
+@pytest.mark.parametrize(
+    "scope", ["metrics", "forecast metrics", "everything", "forecast:", "backtest:gru", "FORECAST"]
+)
+def test_a_token_for_more(site: Site, scope: str) -> None:
+    """A scope that is unknown or was not granted is refused, and only to who knows the password."""
+    with pytest.raises(InvalidScope):
+        site.log_in(scope=scope)
+    with pytest.raises(InvalidCredentials):
+        site.log_in(scope=scope, password="wrong horse battery")
+
+
+def test_a_user_without_scopes(site: Site) -> None:
+    """Somebody who may do nothing yet can log in all the same, to see just that."""
+    site.users.revoke("ada", {"forecast", "models:read"})
+    body = site.log_in().json()
+    assert body["scope"] == ""
+    assert site.me(body["access_token"]).json()["scopes"] == []
 
 
 @pytest.mark.parametrize(
     "extra",
     [
         {"grant_type": "password"},
-        {"scope": "a b", "client_id": "swagger", "client_secret": ""},
+        {"scope": "", "client_id": "swagger", "client_secret": ""},
         {"unknown": "field"},
     ],
 )
@@ -167,13 +197,11 @@ def test_no_other_body(site: Site) -> None:
 
 def test_busy(tmp_path: Path) -> None:
     """When no place for a password check is free, the log-in says so at once."""
-    users = UserStore(f"sqlite:///{tmp_path}/users.db")
     full = Passwords(memory=64, passes=1, workers=1, queue=0)
     full._places.acquire()
-    with pytest.raises(PasswordChecksBusy):
-        Site(users, full).log_in()
+    with prepared(url_of(tmp_path)) as database, pytest.raises(PasswordChecksBusy):
+        Site(UserStore(database), full).log_in()
     full.close()
-    users.close()
 
 
 class Meanwhile:
@@ -244,7 +272,9 @@ def test_log_in_after_password_change(site: Site) -> None:
 def test_me(site: Site) -> None:
     """The bearer of a token is told name, state and time of creation, and no more."""
     reply = site.me(site.log_in().json()["access_token"])
-    assert reply.json() == {"username": "ada", "disabled": False, "created_at": "2026-05-04T08:15:00Z"}
+    assert reply.json() == {"username": "ada", "disabled": False, "created_at": "2026-05-04T08:15:00Z"} | {
+        "scopes": ["forecast", "models:read"]
+    }
 
 
 @pytest.mark.parametrize(
@@ -267,7 +297,7 @@ def test_me_without_the_gate(state: dict[str, Any]) -> None:
     """Should the gate ever be missing, the route refuses by itself, even with a token."""
     app = create_app(no_log_in)
     scope = {"type": "http", "method": "GET", "path": "/users/me", "query_string": b"", "state": state}
-    scope["headers"] = [(b"authorization", b"Bearer " + TOKENS.issue("ada", NOW).encode())]
+    scope["headers"] = [(b"authorization", b"Bearer " + TOKENS.issue("ada", NOW, client="anyone", scopes=()).encode())]
 
     async def nothing(*_: Any) -> Any:
         return {"type": "http.request", "body": b"", "more_body": False}

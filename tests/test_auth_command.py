@@ -10,9 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from databases import prepared, url_of
 
 from auth.__main__ import VERBS, main, parse, run
+from auth.database import open_database
 from auth.passwords import Passwords
+from auth.scopes import SCOPES
 from auth.users import UserStore
 
 PROJECT = Path(__file__).parents[1]
@@ -29,9 +32,8 @@ def passwords() -> Iterator[Passwords]:
 
 @pytest.fixture
 def users(tmp_path: Path) -> Iterator[UserStore]:
-    store = UserStore(f"sqlite:///{tmp_path}/users.db", lambda: NOW)
-    yield store
-    store.close()
+    with prepared(url_of(tmp_path)) as database:
+        yield UserStore(database, lambda: NOW)
 
 
 Command = Callable[..., tuple[int, str]]
@@ -58,7 +60,8 @@ def stored_hash(users: UserStore, name: str) -> str:
 
 def test_add(command: Command, users: UserStore, passwords: Passwords) -> None:
     """A user is added with the password that was typed, which is not shown."""
-    assert command("add", "Ada") == (0, "User ada was added.\n")
+    status, out = command("add", "Ada")
+    assert (status, out.splitlines()[0]) == (0, "User ada was added.")
     assert passwords.verify(PASSWORD, stored_hash(users, "ada")) is None
 
 
@@ -94,8 +97,28 @@ def test_list(command: Command) -> None:
     assert status == 0
     assert [line.split() for line in out.splitlines()] == [
         ["ada", "enabled", "2026-05-04", "08:15:00", "UTC"],
-        ["bob", "disabled", "2026-05-04", "08:15:00", "UTC"],
+        ["bob", "disabled", "2026-05-04", "08:15:00", "UTC", *sorted(SCOPES)],
     ]
+
+
+def test_the_first_user_may_do_everything(command: Command, users: UserStore) -> None:
+    """Without anyone who could grant anything the first user gets all scopes, unless others are said."""
+    command("add", "ada", "--scope", "forecast")
+    command("add", "bob")
+    assert [user.scopes for user in users.all()] == [{"forecast"}, frozenset()]
+
+
+def test_scopes(command: Command, users: UserStore) -> None:
+    """Nobody else may do anything by default, and the command says what to type next; scopes come and go."""
+    command("add", "first")
+    _, out = command("add", "ada")
+    assert out.endswith("User ada may do nothing yet; next, type: python -m auth grant ada forecast\n")
+    assert command("grant", "Ada", "forecast:gru", "models:read") == (0, "User ada may: forecast:gru models:read\n")
+    assert command("grant", "ada", "forecast metrics") == (0, "User ada may: forecast metrics models:read\n")
+    assert command("revoke", "ada", "metrics") == (0, "User ada may: forecast models:read\n")
+    _, out = command("add", "bob", "--scope", "forecast backtest")
+    assert out == "User bob was added.\nUser bob may: backtest forecast\n"
+    assert [len(user.scopes) for user in users.all()] == [2, 2, len(SCOPES)]
 
 
 def test_disable_and_enable(command: Command, users: UserStore) -> None:
@@ -119,6 +142,14 @@ def test_disable_and_enable(command: Command, users: UserStore) -> None:
         (["password", "nobody"], PASSWORD, "No user is called 'nobody'"),
         (["password", "nobody", "--generate"], PASSWORD, "No user is called 'nobody'"),
         (["disable", "nobody"], PASSWORD, "No user is called 'nobody'"),
+        (
+            ["add", "bob", "--scope", "forecasts"],
+            PASSWORD,
+            "There is no scope 'forecasts'; there are: forecast,",
+        ),
+        (["grant", "ada", "forecast:"], PASSWORD, "There is no scope 'forecast:'"),
+        (["grant", "nobody", "forecast"], PASSWORD, "No user is called 'nobody'"),
+        (["revoke", "ada", "forecast:gru"], PASSWORD, "ada has forecast, which holds for every model"),
         (["enable", "no\nname"], PASSWORD, r"No user is called 'no\nname'"),
     ],
     ids=str,
@@ -144,7 +175,15 @@ def test_refusals(
 
 @pytest.mark.parametrize(
     "argv",
-    [[], ["remove", "ada"], ["add"], ["add", "ada", PASSWORD], ["add", "ada", "--password", PASSWORD], ["list", "x"]],
+    [
+        [],
+        ["remove", "ada"],
+        ["add"],
+        ["add", "ada", PASSWORD],
+        ["add", "ada", "--password", PASSWORD],
+        ["list", "x"],
+        ["grant", "ada"],
+    ],
     ids=str,
 )
 def test_usage_errors(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -156,11 +195,12 @@ def test_usage_errors(argv: list[str], capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:
-    """The help explains every verb and gives an example of each."""
+    """The help explains every verb and scope, and gives an example of each verb."""
     with pytest.raises(SystemExit) as end:
         main(["--help"])
     assert end.value.code == 0
     text = capsys.readouterr().out
+    assert all(meaning in text for meaning in SCOPES.values())
     for verb, summary in VERBS.items():
         assert summary in text
         assert f"python -m auth {verb}" in text
@@ -185,12 +225,13 @@ def test_real_command(tmp_path: Path) -> None:
     """The command makes the home, open to its owner only, and takes the first line of a pipe as password."""
     home = tmp_path / "new" / "home"
     added = process(home, "add", "Ada", typed=f"{PASSWORD}\r\nsecond line\n")
-    assert (added.returncode, added.stdout, added.stderr) == (0, "User ada was added.\n", "")
+    assert (added.returncode, added.stderr) == (0, "")
+    assert added.stdout.startswith("User ada was added.\nUser ada may: backtest forecast ")
     assert home.stat().st_mode & 0o777 == 0o700
-    users, passwords = UserStore(f"sqlite:///{home}/users.db"), Passwords()
-    assert passwords.verify(PASSWORD, stored_hash(users, "ada")) is None
+    passwords = Passwords()
+    with open_database(url_of(home)) as database:
+        assert passwords.verify(PASSWORD, stored_hash(UserStore(database), "ada")) is None
     passwords.close()
-    users.close()
 
 
 @pytest.mark.parametrize("typed", [b"p\xe4ssword in latin-1\n", b"\xff" * 20])

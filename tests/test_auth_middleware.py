@@ -2,17 +2,20 @@
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
+from databases import prepared, url_of
 from frozen import Clock
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auth.errors import InvalidToken, NotAuthenticated
+from auth.access import Access, Needs, Without
+from auth.errors import InsufficientScope, InvalidToken, NotAuthenticated, UnknownMethod, UnknownRoute
 from auth.middleware import Authenticator, AuthMiddleware, Identity
 from auth.tokens import Tokens
 from auth.users import UserStore
@@ -20,6 +23,15 @@ from auth.users import UserStore
 NOW = datetime(2026, 5, 4, 8, 15, 0, 250_000, tzinfo=UTC)
 START = NOW.replace(microsecond=0)
 OPEN = [("POST", "/token"), ("GET", "/livez")]
+TABLE: dict[tuple[str, str], Needs] = {
+    **dict.fromkeys(OPEN, Without.TOKEN),
+    ("GET", "/users/me"): Without.SCOPE,
+    ("GET", "/models"): "models:read",
+    ("GET", "/models/{model}"): "models:read",
+    ("POST", "/predict/{model}"): "forecast",
+    ("DELETE", "/models/{model}/labels/{label}"): "models:write",
+}
+ACCESS = Access(TABLE)
 
 
 class Inner:
@@ -33,11 +45,16 @@ class Inner:
         self.scopes.append(scope)
 
 
-async def only_good(token: str) -> str:
-    """Takes one token, whose bearer is ada."""
-    if token != "good":
-        raise InvalidToken("not good")
-    return "ada"
+ADA = Identity("ada", False, START, "0" * 32, NOW, frozenset({"forecast", "models:read"}), "anyone")
+
+
+async def only_good(token: str) -> Identity:
+    """Takes one token, whose bearer is ada, and others that are good for what they say."""
+    if token == "good":
+        return ADA
+    if token.startswith("for "):
+        return replace(ADA, scopes=frozenset(token.split()[1:]))
+    raise InvalidToken("not good")
 
 
 def knock(scope: dict[str, Any]) -> tuple[list[Any], list[Any]]:
@@ -50,14 +67,14 @@ def knock(scope: dict[str, Any]) -> tuple[list[Any], list[Any]]:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    gate = AuthMiddleware(inner, authenticate=only_good, open_routes=OPEN)
+    gate = AuthMiddleware(inner, authenticate=only_good, access=ACCESS)
     asyncio.run(gate(scope, receive, send))
     return inner.scopes, sent
 
 
 def request(
     method: str = "GET",
-    path: str = "/predict/gru",
+    path: str = "/models",
     raw_path: bytes | None = b"",
     headers: list[tuple[bytes, bytes]] | None = None,
 ) -> dict[str, Any]:
@@ -75,14 +92,14 @@ def bearer(value: bytes) -> list[tuple[bytes, bytes]]:
 def test_good_token(value: bytes) -> None:
     """A good token opens a closed route, however its scheme is written, and its bearer is passed on."""
     (through,), sent = knock(request(headers=bearer(value)))
-    assert through["state"]["user"] == "ada"
+    assert through["state"]["user"] == ADA
     assert sent == []
 
 
 def test_state_is_kept() -> None:
     """What stood in the state of the scope stays there."""
     (through,), _ = knock(request(headers=bearer(b"Bearer good")) | {"state": {"from": "lifespan"}})
-    assert through["state"] == {"from": "lifespan", "user": "ada"}
+    assert through["state"] == {"from": "lifespan", "user": ADA}
 
 
 @pytest.mark.parametrize(
@@ -188,6 +205,73 @@ def test_path_as_sent_missing() -> None:
         knock(scope)
 
 
+def through(method: str, path: str, scopes: str) -> bool:
+    """Tell whether a token with these scopes opens a route; a refusal has to be for want of a scope."""
+    try:
+        knock(request(method, path, headers=bearer(b"Bearer for " + scopes.encode())))
+    except InsufficientScope as refusal:
+        assert refusal.needed in str(refusal)
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    "method, path, opening, others",
+    [
+        ("GET", "/users/me", ["", "forecast"], []),
+        ("GET", "/models", ["models:read", "metrics models:read"], ["", "forecast", "models:write", "models"]),
+        ("HEAD", "/models", ["models:read"], ["", "forecast"]),
+        ("GET", "/models/gru", ["models:read"], ["", "forecast:gru", "models:read:gru"]),
+        (
+            "POST",
+            "/predict/gru",
+            ["forecast", "forecast:gru", "forecast:cnn forecast:gru"],
+            [
+                "",
+                "forecast:cnn",
+                "forecast:",
+                "forecast:GRU",
+                "backtest",
+                "backtest:gru",
+                "FORECAST",
+                "forecast:{model}",
+            ],
+        ),
+        ("POST", "/predict/gru%20", ["forecast"], ["forecast:gru"]),
+        ("DELETE", "/models/gru/labels/canary", ["models:write"], ["models:read", "forecast"]),
+    ],
+)
+def test_scopes(method: str, path: str, opening: list[str], others: list[str]) -> None:
+    """A route opens to its scope, one of a model to the model's own too, and to nothing else."""
+    assert [through(method, path, scopes) for scopes in opening] == [True] * len(opening)
+    assert [through(method, path, scopes) for scopes in others] == [False] * len(others)
+
+
+@pytest.mark.parametrize("method", ["get", "PUT", "OPTIONS", "TRACE", "POST", ""])
+def test_no_row_for_the_method(method: str) -> None:
+    """A path with rows for other methods says which, to whoever has a good token."""
+    with pytest.raises(UnknownMethod) as refusal:
+        knock(request(method, "/models/gru", headers=bearer(b"Bearer good")))
+    assert refusal.value.allowed == ("GET", "HEAD")
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/model", "/models/", "/models//", "/models/a/b", "/predict/", "/predict/a/b", ""]
+)
+def test_no_row_for_the_path(path: str) -> None:
+    """What nobody wrote into the table is shut, whatever the application would answer."""
+    with pytest.raises(UnknownRoute):
+        knock(request("GET", path, headers=bearer(b"Bearer good")))
+
+
+def test_a_refused_bearer_is_known() -> None:
+    """What stands further out can tell who was refused."""
+    scope = request("POST", "/predict/gru", headers=bearer(b"Bearer for nothing"))
+    with pytest.raises(InsufficientScope):
+        knock(scope)
+    assert scope["state"]["user"].name == "ada"
+
+
 @given(
     method=st.sampled_from(["GET", "POST", "HEAD", "PUT"]),
     path=st.sampled_from(["/token", "/livez", "/"]) | st.text(),
@@ -237,10 +321,15 @@ def clock() -> Clock:
 
 @pytest.fixture
 def users(tmp_path: Path, clock: Clock) -> Iterator[UserStore]:
-    store = UserStore(f"sqlite:///{tmp_path}/users.db", clock)
-    store.add("ada", "hash")
-    yield store
-    store.close()
+    with prepared(url_of(tmp_path)) as database:
+        store = UserStore(database, clock)
+        store.add("ada", "hash", {"forecast", "models:read"})
+        yield store
+
+
+def issue(subject: str, now: datetime, scopes: str = "forecast models:read") -> str:
+    """Return a token."""
+    return TOKENS.issue(subject, now, client="anyone", scopes=scopes.split())
 
 
 def identify(users: UserStore, clock: Clock, token: str) -> Identity:
@@ -257,15 +346,38 @@ def reason_of_refusal(users: UserStore, clock: Clock, token: str) -> str:
 
 def test_identity(users: UserStore, clock: Clock) -> None:
     """The bearer of a good token is known by what the database says, without the password hash."""
-    token = TOKENS.issue("ada", NOW)
+    token = issue("ada", NOW)
     token_id = TOKENS.verify(token, NOW).id
-    expected = Identity("ada", False, START, token_id, START + timedelta(hours=1))
+    scopes = frozenset({"forecast", "models:read"})
+    expected = Identity("ada", False, START, token_id, START + timedelta(hours=1), scopes, "anyone")
     assert identify(users, clock, token) == expected
+
+
+@pytest.mark.parametrize(
+    "in_the_token, of_the_user, effective",
+    [
+        ("forecast", "forecast models:read", "forecast"),
+        ("forecast models:read", "forecast", "forecast"),
+        ("forecast", "forecast:gru", "forecast:gru"),
+        ("forecast:gru", "forecast", "forecast:gru"),
+        ("forecast:gru", "forecast:cnn", ""),
+        ("forecast", "", ""),
+        ("", "forecast", ""),
+        ("unknown", "forecast", ""),
+    ],
+)
+def test_scopes_of_now(users: UserStore, clock: Clock, in_the_token: str, of_the_user: str, effective: str) -> None:
+    """A token is good for what stands in it and its user still has; a revoked scope counts at once."""
+    token = issue("ada", NOW, in_the_token)
+    users.revoke("ada", {"forecast", "models:read"})
+    assert identify(users, clock, token).scopes == frozenset()
+    users.grant("ada", of_the_user.split())
+    assert identify(users, clock, token).scopes == frozenset(effective.split())
 
 
 def test_disabled_at_once(users: UserStore, clock: Clock) -> None:
     """A good token of a disabled user is refused from the moment of disabling."""
-    token = TOKENS.issue("ada", NOW)
+    token = issue("ada", NOW)
     assert identify(users, clock, token).name == "ada"
     users.set_disabled("ada", disabled=True)
     assert reason_of_refusal(users, clock, token) == "disabled user"
@@ -274,13 +386,13 @@ def test_disabled_at_once(users: UserStore, clock: Clock) -> None:
 @pytest.mark.parametrize("subject", ["nobody", "ada'--", "ada/../root"])
 def test_unknown_subject(users: UserStore, clock: Clock, subject: str) -> None:
     """A rightly signed token of someone who is no user is refused."""
-    assert reason_of_refusal(users, clock, TOKENS.issue(subject, NOW)) == "unknown user"
+    assert reason_of_refusal(users, clock, issue(subject, NOW)) == "unknown user"
 
 
 @pytest.mark.parametrize("after", [-3599, -60, -1, 0, 0.7])
 def test_password_change_ends_tokens(users: UserStore, clock: Clock, after: float) -> None:
     """Every token issued before a change of password is refused, one of the same second too."""
-    token = TOKENS.issue("ada", NOW + timedelta(seconds=after))
+    token = issue("ada", NOW + timedelta(seconds=after))
     users.set_password_hash("ada", "other")
     assert reason_of_refusal(users, clock, token) == "older than the password"
 
@@ -290,18 +402,18 @@ def test_token_after_password_change(users: UserStore, clock: Clock) -> None:
     users.set_password_hash("ada", "other")
     changed = users.all()[0].password_changed_at
     assert changed == START + timedelta(seconds=1)
-    assert identify(users, clock, TOKENS.issue("ada", changed)).name == "ada"
+    assert identify(users, clock, issue("ada", changed)).name == "ada"
 
 
 def test_expired(users: UserStore, clock: Clock) -> None:
     """The time that counts is the clock's, not the token's."""
-    token = TOKENS.issue("ada", NOW)
+    token = issue("ada", NOW)
     clock.now = NOW + timedelta(hours=1)
     assert reason_of_refusal(users, clock, token) == "expired"
 
 
 def test_real_clock(users: UserStore) -> None:
     """Without a clock of the test the time is the real one."""
-    assert asyncio.run(Authenticator(TOKENS, users)(TOKENS.issue("ada", datetime.now(UTC)))).name == "ada"
+    assert asyncio.run(Authenticator(TOKENS, users)(issue("ada", datetime.now(UTC)))).name == "ada"
     with pytest.raises(InvalidToken):
-        asyncio.run(Authenticator(TOKENS, users)(TOKENS.issue("ada", NOW - timedelta(days=1))))
+        asyncio.run(Authenticator(TOKENS, users)(issue("ada", NOW - timedelta(days=1))))

@@ -12,8 +12,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 
+from auth.database import open_database
 from auth.passwords import Passwords
-from auth.users import UserStore
+from auth.scopes import SCOPES
+from auth.users import User, UserStore
 from config import Settings, SettingsError, load_settings
 from first_start import FirstUser, announce, check_certificate, prepare, token_keys
 
@@ -27,6 +29,12 @@ def home(tmp_path: Path) -> Path:
 
 def development(home: Path, **more: str) -> Settings:
     return load_settings({"LASTGANG_HOME": str(home), **{f"LASTGANG_{k.upper()}": v for k, v in more.items()}})
+
+
+def stored_users(settings: Settings) -> list[User]:
+    """Read the users that a start has left."""
+    with open_database(settings.user_database) as database:
+        return UserStore(database).all()
 
 
 def write_pair(folder: Path, key: CertificateIssuerPrivateKeyTypes, days: int = 1) -> tuple[Path, Path]:
@@ -62,8 +70,8 @@ def test_development_makes_everything(home: Path) -> None:
     assert user is not None
     assert user.name == "admin"
     assert user.password is not None
-    stored = UserStore(settings.user_database).get("admin")
-    assert stored is not None
+    (stored,) = stored_users(settings)
+    assert (stored.name, stored.scopes) == ("admin", frozenset(SCOPES))
     Passwords().verify(user.password, stored.password_hash)
     assert not any(user.password.encode() in file.read_bytes() for file in home.iterdir())
 
@@ -130,7 +138,7 @@ def test_a_weak_first_password_is_for_development_only(
     settings = production(home / "production", first_password=password)
     with pytest.raises(SettingsError, match="LASTGANG_FIRST_PASSWORD"):
         prepare(settings)
-    assert not UserStore(settings.user_database).any()
+    assert stored_users(settings) == []
 
 
 def test_production_starts_on_what_is_given(home: Path) -> None:

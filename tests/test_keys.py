@@ -48,7 +48,7 @@ def subject(tokens: Tokens, token: str) -> str:
 def test_round_trip(algorithm: str) -> None:
     """What a key of each algorithm signs, it verifies, and another key of the same algorithm does not."""
     tokens, others = (tokens_of(signing_key(text_of(algorithm, which), algorithm)) for which in ("", "other"))
-    token = tokens.issue("ada", NOW)
+    token = tokens.issue("ada", NOW, client="anyone", scopes=())
     assert subject(tokens, token) == "ada"
     with pytest.raises(InvalidToken):
         others.verify(token, NOW)
@@ -61,10 +61,10 @@ def test_a_change_of_key_or_algorithm(old: str, new: str) -> None:
     before = tokens_of(signing_key(text_of(old, "old"), old))
     kept = text_of(old, "old") if KINDS[old] is None else public_pem(str(KINDS[old]), "old")
     after = tokens_of(*verifying_keys(kept), signing_key(text_of(new), new))
-    assert subject(after, before.issue("ada", NOW)) == "ada"
-    assert subject(after, after.issue("bob", NOW)) == "bob"
+    assert subject(after, before.issue("ada", NOW, client="anyone", scopes=())) == "ada"
+    assert subject(after, after.issue("bob", NOW, client="anyone", scopes=())) == "bob"
     with pytest.raises(InvalidToken):
-        before.verify(after.issue("bob", NOW), NOW)
+        before.verify(after.issue("bob", NOW, client="anyone", scopes=()), NOW)
 
 
 @pytest.mark.parametrize("traditional", [True, False])
@@ -173,7 +173,7 @@ def test_the_public_key_set() -> None:
         {"kid", "use", "alg", "kty", "crv", "x", "y"},
     ]
     assert [len(shown[1][name]) for name in "xy"] == [43, 43]
-    token = tokens_of(*keys).issue("ada", NOW)
+    token = tokens_of(*keys).issue("ada", NOW, client="anyone", scopes=())
     header = json.loads(_decoded(token.split(".")[0]))
     assert header == {"alg": "ES256", "kid": shown[1]["kid"], "typ": "at+jwt"}
     for one, key in zip(shown, [keys[0], keys[2]], strict=True):
@@ -274,7 +274,7 @@ def test_the_command_logs_nobody_out(
     before = load_settings()
     prepare(before)
     replaced = tokens_of(*token_keys(before))
-    token = replaced.issue("ada", NOW)
+    token = replaced.issue("ada", NOW, client="anyone", scopes=())
     monkeypatch.setenv("LASTGANG_SIGNING_ALGORITHM", algorithm)
     assert main(["key", "rotate"]) == 0
     assert re.search(r"tokens of 1 older keys stay good.* Restart", capsys.readouterr().out)
@@ -282,7 +282,7 @@ def test_the_command_logs_nobody_out(
     assert subject(after, token) == "ada"
     assert list(after.keys.values())[-1].algorithm == algorithm
     with pytest.raises(InvalidToken):
-        replaced.verify(after.issue("ada", NOW), NOW)
+        replaced.verify(after.issue("ada", NOW, client="anyone", scopes=()), NOW)
 
 
 @pytest.mark.parametrize("name", ["LASTGANG_SIGNING_KEY", "LASTGANG_VERIFYING_KEYS"])

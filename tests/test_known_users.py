@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from databases import prepared, url_of
 from sqlalchemy.exc import OperationalError
 
+from auth.database import Database, open_database
 from auth.known import KnownUsers
 from auth.users import User, UserStore
 
@@ -14,16 +16,22 @@ from auth.users import User, UserStore
 @pytest.fixture
 def url(tmp_path: Path) -> str:
     """Give the URL of a database."""
-    return f"sqlite:///{tmp_path}/users.db"
+    return url_of(tmp_path)
 
 
 @pytest.fixture
-def store(url: str) -> Iterator[UserStore]:
+def database(url: str) -> Iterator[Database]:
+    """Give the database."""
+    with prepared(url) as database:
+        yield database
+
+
+@pytest.fixture
+def store(database: Database) -> UserStore:
     """Give a store with ada in it."""
-    store = UserStore(url)
+    store = UserStore(database)
     store.add("ada", "hash")
-    yield store
-    store.close()
+    return store
 
 
 @pytest.fixture
@@ -63,13 +71,13 @@ def test_a_change_by_another_process_counts_at_once(store: UserStore, url: str, 
     """Whoever changes whatever: the next request sees it."""
     known = KnownUsers(store)
     get(known, "ada")
-    other = UserStore(url)
-    for disabled in (True, False, True):
-        other.set_disabled("ada", disabled=disabled)
-        (user,) = get(known, "ada")
-        assert user is not None
-        assert user.disabled is disabled
-    other.close()
+    with open_database(url) as another:
+        other = UserStore(another)
+        for disabled in (True, False, True):
+            other.set_disabled("ada", disabled=disabled)
+            (user,) = get(known, "ada")
+            assert user is not None
+            assert user.disabled is disabled
     assert len(reads) == 4
 
 
@@ -109,10 +117,10 @@ def test_few_enough_are_kept(store: UserStore, reads: list[str], monkeypatch: py
     assert reads == ["ada", "bob", "cid", "ada"]
 
 
-def test_a_database_that_cannot_be_looked_at_tells_no_changes(store: UserStore) -> None:
+def test_a_database_that_cannot_be_looked_at_tells_no_changes(database: Database, store: UserStore) -> None:
     """A look that fails is no answer: the users are then read, which waits, or says what is wrong."""
     assert store.changes() is not None
-    store.close()
+    database.close()
     assert store.changes() is None
 
 

@@ -41,6 +41,12 @@ EXAMPLES = [
     (model_errors.ModelUnavailable("gru", "nightingale"), 503, "'gru' cannot answer now"),
     (auth_errors.PasswordChecksBusy(7), 503, "7 s"),
     (TrailUnwritable(Path("nightingale"), "nightingale"), 503, "cannot be recorded"),
+    (auth_errors.InvalidScope("There is no scope 'x'"), 400, "no scope 'x'"),
+    (auth_errors.InsufficientScope("metrics", frozenset({"forecast"})), 403, "takes the scope metrics; the token's"),
+    (auth_errors.UnknownRoute(), 404, "/docs.json"),
+    (auth_errors.UnknownMethod(("GET",)), 405, "the header Allow"),
+    (auth_errors.UnusableDatabase("sqlite:////nightingale", "nightingale"), 503, "users cannot be read"),
+    (auth_errors.WrongSchema("sqlite:////nightingale", "v2", "v1", newer=True), 503, "users cannot be read"),
     (SQLAlchemyError("nightingale"), 503, "users cannot be read"),
     (TimeoutError("nightingale"), 504, "took too long"),
     (HTTPException(404, "nightingale"), 404, "/docs.json"),
@@ -98,6 +104,12 @@ HEADERS = [
     (auth_errors.InvalidToken(""), "www-authenticate", 'Bearer error="invalid_token"'),
     (auth_errors.PasswordChecksBusy(7), "retry-after", "7"),
     (HTTPException(405, headers={"Allow": "POST"}), "allow", "POST"),
+    (auth_errors.UnknownMethod(("GET", "HEAD")), "allow", "GET, HEAD"),
+    (
+        auth_errors.InsufficientScope("models:read"),
+        "www-authenticate",
+        'Bearer error="insufficient_scope", scope="models:read"',
+    ),
 ]
 
 
@@ -119,6 +131,20 @@ def test_problems_of_a_form_are_listed() -> None:
     """Field, code and message."""
     body = document(problem(RequestValidationError([FAULT])))
     assert body["problems"] == [{"field": "username", "code": "missing", "message": "Field required"}]
+
+
+@pytest.mark.parametrize(
+    "error, word",
+    [
+        (auth_errors.InvalidScope(r'There is no scope "x\y"'), "invalid_scope"),
+        (auth_errors.InvalidCredentials(), "invalid_grant"),
+    ],
+)
+def test_clients_of_oauth_find_their_words(error: Exception, word: str) -> None:
+    """The document of an error of OAuth 2.0 holds its members too, in the characters that RFC 6749 allows."""
+    body = document(problem(error))
+    assert body["error"] == word
+    assert body["error_description"] == str(error).replace('"', "'").replace("\\", "'")
 
 
 def run(app: Any, seconds: float = 5) -> list[Message]:

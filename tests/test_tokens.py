@@ -22,7 +22,8 @@ SECOND = int(NOW.timestamp())
 OLD, NEW, FOREIGN = (hashlib.sha256(name).digest() for name in (b"old", b"new", b"foreign"))
 HOUR = timedelta(hours=1)
 TOKENS = Tokens([OLD, NEW], "https://lastgang.test", "lastgang", HOUR)
-GOOD = TOKENS.issue("ada", NOW)
+FOR: Any = {"client": "anyone", "scopes": ("models:read", "forecast")}
+GOOD = TOKENS.issue("ada", NOW, **FOR)
 HEADER = {"alg": "HS256", "kid": secret_key(NEW).kid, "typ": "at+jwt"}
 CLAIMS = {
     "iss": "https://lastgang.test",
@@ -31,6 +32,8 @@ CLAIMS = {
     "iat": SECOND,
     "exp": SECOND + 3600,
     "jti": "0123456789abcdef" * 2,
+    "client_id": "anyone",
+    "scope": "forecast models:read",
 }
 
 
@@ -171,7 +174,14 @@ HOSTILE = {
     **{f"no {name}": (forge(claims=without(CLAIMS, name)), "claims members") for name in CLAIMS},
     **{f"{name} twice": (forge(claims=doubled(CLAIMS, name)), "claims with a duplicate") for name in CLAIMS},
     "nbf": (claim(nbf=SECOND + 900), "claims members"),
-    "scope": (claim(scope="admin"), "claims members"),
+    "another claim": (claim(acr="2"), "claims members"),
+    "client empty": (claim(client_id=""), "client"),
+    "client number": (claim(client_id=1), "client"),
+    "client with a space": (claim(client_id="a b"), "client"),
+    "scope null": (claim(scope=None), "scope"),
+    "scope with two spaces": (claim(scope="forecast  metrics"), "scope"),
+    "scope with a space behind": (claim(scope="forecast "), "scope"),
+    "scope with a newline": (claim(scope="forecast\n"), "claims not a flat object"),
     "other issuer": (claim(iss="https://evil.test"), "issuer"),
     "issuer with a slash": (claim(iss="https://lastgang.test/"), "issuer"),
     "issuer null": (claim(iss=None), "issuer"),
@@ -245,19 +255,25 @@ def test_round_trip() -> None:
     """A token says what it was issued for, in whole seconds, UTC."""
     start = NOW.replace(microsecond=0)
     claims = TOKENS.verify(GOOD, NOW)
-    expected = Claims("ada", start, start + HOUR, claims.id, "https://lastgang.test", "lastgang")
+    scopes = frozenset({"forecast", "models:read"})
+    expected = Claims("ada", start, start + HOUR, claims.id, "https://lastgang.test", "lastgang", "anyone", scopes)
     assert claims == expected
-    assert len(GOOD) < 400
+    assert len(GOOD) < 500
+
+
+def test_no_scopes() -> None:
+    """A token may be good for nothing but to say whose it is."""
+    assert TOKENS.verify(TOKENS.issue("ada", NOW, client="anyone", scopes=()), NOW).scopes == frozenset()
 
 
 def test_time_zone_of_now() -> None:
     """Any time zone will do for the time now, and none at all will not."""
     berlin = NOW.astimezone(datetime.fromisoformat("2026-05-04T10:15:00+02:00").tzinfo)
-    assert TOKENS.verify(TOKENS.issue("ada", berlin), NOW).issued_at == NOW.replace(microsecond=0)
+    assert TOKENS.verify(TOKENS.issue("ada", berlin, **FOR), NOW).issued_at == NOW.replace(microsecond=0)
     with pytest.raises(ValueError, match="time zone"):
         TOKENS.verify(GOOD, NOW.replace(tzinfo=None))
     with pytest.raises(ValueError, match="time zone"):
-        TOKENS.issue("ada", NOW.replace(tzinfo=None))
+        TOKENS.issue("ada", NOW.replace(tzinfo=None), **FOR)
 
 
 @pytest.mark.parametrize(
@@ -284,12 +300,12 @@ def test_lifetime(after: timedelta, good: bool) -> None:
 
 def test_ids_differ() -> None:
     """Two tokens of the same second and user have different ids."""
-    assert TOKENS.verify(TOKENS.issue("ada", NOW), NOW).id != TOKENS.verify(GOOD, NOW).id
+    assert TOKENS.verify(TOKENS.issue("ada", NOW, **FOR), NOW).id != TOKENS.verify(GOOD, NOW).id
 
 
 def test_rotation() -> None:
     """The newest key signs; a token of an older key is good as long as that key is kept."""
-    before = Tokens([OLD], "https://lastgang.test", "lastgang", HOUR).issue("ada", NOW)
+    before = Tokens([OLD], "https://lastgang.test", "lastgang", HOUR).issue("ada", NOW, **FOR)
     after = Tokens([secret_key(NEW)], "https://lastgang.test", "lastgang", HOUR)
     assert TOKENS.verify(before, NOW).subject == "ada"
     assert after.verify(GOOD, NOW).subject == "ada"
@@ -386,7 +402,7 @@ def test_keys_together(keys: list[bytes | Key]) -> None:
 def test_key_is_taken_literally(key: bytes) -> None:
     """A key is its bytes: hexadecimal digits and JSON are not read as something else."""
     tokens = Tokens([key], "https://lastgang.test", "lastgang", HOUR)
-    token = tokens.issue("ada", NOW)
+    token = tokens.issue("ada", NOW, **FOR)
     header, claims, _ = token.split(".")
     assert sign(header, claims, key) == token
 
@@ -413,7 +429,7 @@ def test_unwritable_names(place: str, text: str) -> None:
     """A name that `verify` would refuse is not written into a token in the first place."""
     names = {"issuer": "lastgang", "audience": "lastgang", "subject": "ada", place: text}
     with pytest.raises(ValueError, match=place):
-        Tokens([NEW], names["issuer"], names["audience"], HOUR).issue(names["subject"], NOW)
+        Tokens([NEW], names["issuer"], names["audience"], HOUR).issue(names["subject"], NOW, **FOR)
 
 
 @pytest.mark.parametrize("lifetime", [timedelta(0), timedelta(seconds=-1), timedelta(seconds=1.5)])

@@ -2,17 +2,17 @@
 
 import sqlite3
 import stat
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from databases import prepared, url_of
 from frozen import Clock
 
-from auth.errors import InvalidUserName, UnknownUser, UnusableDatabase, UserExists
+from auth.database import Database, open_database
+from auth.errors import InvalidScope, InvalidUserName, UnknownUser, UserExists
 from auth.users import User, UserStore, canonical_name
 
 NOW = datetime(2026, 5, 4, 8, 15, 0, 250_000, tzinfo=UTC)
@@ -26,10 +26,14 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def users(tmp_path: Path, clock: Clock) -> Iterator[UserStore]:
-    store = UserStore(f"sqlite:///{tmp_path}/users.db", clock)
-    yield store
-    store.close()
+def database(tmp_path: Path) -> Iterator[Database]:
+    with prepared(url_of(tmp_path)) as database:
+        yield database
+
+
+@pytest.fixture
+def users(database: Database, clock: Clock) -> UserStore:
+    return UserStore(database, clock)
 
 
 def known(users: UserStore, name: str) -> User:
@@ -141,23 +145,21 @@ def test_hash_stays_hidden(users: UserStore) -> None:
     assert "$argon2id$" not in repr(users.add("ada", "$argon2id$..."))
 
 
-def test_stays_after_closing(tmp_path: Path, users: UserStore) -> None:
+def test_stays_after_closing(tmp_path: Path, database: Database, users: UserStore) -> None:
     """Another store on the same file sees what is there, at once and after the first one is closed."""
     users.add("ada", "hash")
-    other = UserStore(f"sqlite:///{tmp_path}/users.db")
-    assert known(other, "ada").created_at == START
-    users.set_disabled("ada", disabled=True)
-    users.close()
-    assert known(other, "ada").disabled
-    other.close()
+    with open_database(url_of(tmp_path)) as again:
+        other = UserStore(again)
+        assert known(other, "ada").created_at == START
+        users.set_disabled("ada", disabled=True)
+        database.close()
+        assert known(other, "ada").disabled
 
 
-def test_own_clock(tmp_path: Path) -> None:
+def test_own_clock(database: Database) -> None:
     """Without a clock of the test the time is the real one."""
-    store = UserStore(f"sqlite:///{tmp_path}/other.db")
     before = datetime.now(UTC).replace(microsecond=0)
-    assert before <= store.add("ada", "hash").created_at <= datetime.now(UTC)
-    store.close()
+    assert before <= UserStore(database).add("ada", "hash").created_at <= datetime.now(UTC)
 
 
 def test_file(tmp_path: Path, users: UserStore) -> None:
@@ -186,78 +188,52 @@ def test_threads(users: UserStore) -> None:
     assert len(users.all()) == 8
 
 
-PROCESS = """
-import sys
-from auth.users import UserStore
-sys.stdin.readline()
-store = UserStore(sys.argv[1])
-store.add(sys.argv[2], "hash")
-print(store.any())
-store.close()
-"""
-
-
-def test_processes_start_together(tmp_path: Path) -> None:
-    """Processes that open the same new file at the same time all succeed, and none loses a user."""
-    for attempt in range(3):
-        url = f"sqlite:///{tmp_path}/{attempt}.db"
-        started = [
-            subprocess.Popen(
-                [sys.executable, "-W", "error", "-c", PROCESS, url, f"user{number}"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-                cwd=Path(__file__).parents[1],
-            )
-            for number in range(4)
-        ]
-        for process in started:  # they wait for this line, with everything imported
-            assert process.stdin is not None
-            process.stdin.write("\n")
-            process.stdin.flush()
-        answers = [process.communicate(timeout=60)[0] for process in started]
-        assert answers == ["True\n"] * 4
-        store = UserStore(url)
-        assert len(store.all()) == 4
-        store.close()
+def test_no_scopes_by_default(users: UserStore) -> None:
+    """A user may do nothing until it is granted; what is granted comes back, without what another scope covers."""
+    users.add("ada", "hash")
+    users.add("bob", "hash", {"forecast", "forecast:gru", "metrics"})
+    assert known(users, "ada").scopes == frozenset()
+    assert known(users, "bob").scopes == {"forecast", "metrics"}
+    with pytest.raises(InvalidScope):
+        users.add("cy", "hash", {"everything"})
+    assert users.get("cy") is None
 
 
 @pytest.mark.parametrize(
-    "url, problem",
+    "had, granted, revoked, has",
     [
-        ("nonsense", "this is no URL"),
-        ("", "this is no URL"),
-        ("sqlite://", "must be a file"),
-        ("sqlite:///:memory:", "must be a file"),
-        ("sqlite:///file:users?mode=memory&uri=true", "must be a file"),
-        ("sqlite:////no/such/folder/users.db", "No such file"),
-        ("sqlite:////", "directory"),
-        ("nosuch://host/users", "nosuch"),
-        ("nosuch://ada:geheim@host/users?password=geheim", "nosuch"),
+        ("", "forecast:gru", "", "forecast:gru"),
+        ("forecast:gru", "forecast", "", "forecast"),
+        ("forecast", "forecast:gru", "", "forecast"),
+        ("forecast metrics", "", "metrics", "forecast"),
+        ("forecast metrics", "", "backtest", "forecast metrics"),
+        ("forecast:cnn forecast:gru", "", "forecast", ""),
+        ("forecast:cnn forecast:gru", "", "forecast:cnn", "forecast:gru"),
+        ("models:read", "models:write", "models:read", "models:write"),
     ],
 )
-def test_unusable_database(url: str, problem: str) -> None:
-    """A database that cannot be shared or opened is refused, with the cause and without its password."""
-    with pytest.raises(UnusableDatabase) as refusal:
-        UserStore(url)
-    assert problem in refusal.value.problem
-    assert "geheim" not in str(refusal.value)
-    assert "\n" not in str(refusal.value)
+def test_grant_and_revoke(users: UserStore, had: str, granted: str, revoked: str, has: str) -> None:
+    """Scopes come and go one by one; with the scope for all models go those for one."""
+    users.add("ada", "hash", had.split())
+    users.grant("Ada", granted.split())
+    assert users.revoke("Ada", revoked.split()).scopes == frozenset(has.split())
+    assert known(users, "ada").scopes == frozenset(has.split())
 
 
-def test_not_a_database(tmp_path: Path) -> None:
-    """A file that is something else is refused and left as it is."""
-    file = tmp_path / "letter.txt"
-    file.write_text("Dear Ada, " * 1000)
-    with pytest.raises(UnusableDatabase, match="not a database"):
-        UserStore(f"sqlite:///{file}")
-    assert file.read_text() == "Dear Ada, " * 1000
+def test_a_scope_for_all_models_cannot_lose_one(users: UserStore) -> None:
+    """To take one model away from who has them all would change nothing, so it is refused."""
+    users.add("ada", "hash", {"forecast"})
+    with pytest.raises(InvalidScope, match="ada has forecast, which holds for every model"):
+        users.revoke("ada", {"forecast:gru"})
+    for change in (users.grant, users.revoke):
+        with pytest.raises(UnknownUser):
+            change("nobody", {"forecast"})
 
 
-def test_name_of_the_table_is_taken(tmp_path: Path) -> None:
-    """A database in which the table cannot be made is refused with the database's own words."""
-    connection = sqlite3.connect(tmp_path / "other.db")
-    connection.executescript("CREATE TABLE t (x); CREATE INDEX users ON t (x);")
-    connection.close()
-    with pytest.raises(UnusableDatabase, match="already an index named users"):
-        UserStore(f"sqlite:///{tmp_path}/other.db")
+def test_grants_at_once_lose_nothing(users: UserStore) -> None:
+    """Of many threads that grant one user different scopes, none undoes what another did."""
+    users.add("ada", "hash")
+    models = [f"forecast:model-{number}" for number in range(20)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda scope: users.grant("ada", {scope}), models))
+    assert known(users, "ada").scopes == frozenset(models)

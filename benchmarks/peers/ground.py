@@ -87,7 +87,8 @@ def prepare(table: str, work: Path) -> Ground:
     for command in (*own, ["import_models.py"], ["-c", PREPARE]):
         subprocess.run([sys.executable, *command], cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
     tokens = Tokens([ground.secret.encode()], "lastgang", "lastgang", LIFETIME)
-    token = tokens.issue(USER, datetime.now(UTC) + timedelta(seconds=2))  # later than the user's password was set
+    soon = datetime.now(UTC) + timedelta(seconds=2)  # later than the user's password was set
+    token = tokens.issue(USER, soon, client="benchmark", scopes=("forecast",))
     message = request(token, (ROOT / "samples" / "week.csv").read_bytes())
     return Ground(table, model, home, ground.secret, message)
 

@@ -11,10 +11,12 @@ import pytest
 from e2e.raw import connect, exchange, read_answer, request
 from e2e.running import PASSWORD, Place, Running, run
 
+from auth.scopes import SCOPES
 from auth.tokens import Tokens
 
 AUDIENCE = ISSUER = "lastgang"
 LIFETIME = timedelta(minutes=60)
+FOR: Any = {"client": "anyone", "scopes": sorted(SCOPES)}
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,6 @@ ROUTES = [
     Route("GET", "/static_content", "/static_content/swagger-ui-bundle.js", is_open=True),
     Route("GET", "/static_content", "/static_content/swagger-ui.css", is_open=True),
     Route("GET", "/static_content", "/static_content/favicon-light-32x32.png", is_open=True),
-    Route("GET", "/static_content", "/static_content/marked.min.js"),
     Route("GET", "/schema.json", "/schema.json"),
     Route("GET", "/users/me", "/users/me"),
     Route("GET", "/models", "/models"),
@@ -85,11 +86,11 @@ def authorization(server: Running, place: Place, token: str) -> dict[str, str | 
     now = datetime.now(UTC)
     bearers = {
         "garbage": "garbage",
-        "another key's": Tokens([key[::-1]], ISSUER, AUDIENCE, LIFETIME).issue("ada", now),
-        "another audience's": Tokens([key], ISSUER, "other", LIFETIME).issue("ada", now),
-        "expired": tokens.issue("ada", now - LIFETIME),
-        "not yet issued": tokens.issue("ada", now + timedelta(minutes=5)),
-        "of nobody": tokens.issue("nobody", now),
+        "another key's": Tokens([key[::-1]], ISSUER, AUDIENCE, LIFETIME).issue("ada", now, **FOR),
+        "another audience's": Tokens([key], ISSUER, "other", LIFETIME).issue("ada", now, **FOR),
+        "expired": tokens.issue("ada", now - LIFETIME, **FOR),
+        "not yet issued": tokens.issue("ada", now + timedelta(minutes=5), **FOR),
+        "of nobody": tokens.issue("nobody", now, **FOR),
         "of a disabled user": _of_a_new_user(place, "berta", "disable"),
         "older than the password": _of_a_new_user(place, "carl", "password"),
         "good, with a letter changed": f"{token[:-1]}{'A' if token[-1] != 'A' else 'B'}",

@@ -1,0 +1,209 @@
+"""The schema is made and brought up to date once, by whoever comes first; every other one waits, or is refused."""
+
+import sqlite3
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from alembic.script import ScriptDirectory
+from databases import prepared, url_of
+
+from auth.database import MIGRATIONS, open_database, schemas
+from auth.errors import UnusableDatabase, WrongSchema
+from auth.schema import prepare_database
+from auth.users import UserStore
+
+# The schema of version 0.1.0, as it was made there.
+BEFORE = """
+CREATE TABLE users (name VARCHAR(64) NOT NULL, password_hash VARCHAR(255) NOT NULL, disabled BOOLEAN NOT NULL,
+created_at BIGINT NOT NULL, password_changed_at BIGINT NOT NULL, PRIMARY KEY (name));
+INSERT INTO users VALUES ('ada', 'hash', 0, 1777882500, 1777882500), ('bob', 'hash', 1, 1777882500, 1777882501);
+"""
+
+
+def rows(folder: Path, query: str) -> list[tuple[object, ...]]:
+    """Ask a database by itself."""
+    connection = sqlite3.connect(folder / "users.db")
+    try:
+        return connection.execute(query).fetchall()
+    finally:
+        connection.close()
+
+
+def test_a_new_database(tmp_path: Path) -> None:
+    """A new database gets the newest schema, and no users; to prepare it again changes nothing."""
+    for _ in range(2):
+        with prepared(url_of(tmp_path)) as database:
+            assert UserStore(database).all() == []
+    assert rows(tmp_path, "SELECT version_num FROM alembic_version") == [(schemas()[-1],)]
+
+
+def test_a_database_from_before_is_taken_over(tmp_path: Path) -> None:
+    """Users of a version without schemas stay, and may do what they could do, and no more."""
+    connection = sqlite3.connect(tmp_path / "users.db")
+    connection.executescript(BEFORE)
+    connection.close()
+    with prepared(url_of(tmp_path)) as database:
+        ada, bob = UserStore(database).all()
+    assert ada.scopes == bob.scopes == {"forecast", "backtest", "models:read", "metrics"}
+    assert (ada.disabled, bob.disabled) == (False, True)
+    assert (bob.password_changed_at - bob.created_at).total_seconds() == 1
+
+
+def test_each_schema_is_a_file_named_as_it(tmp_path: Path) -> None:
+    """The files are one line of steps, each named as its schema, so that a worker knows the newest without Alembic."""
+    steps = list(ScriptDirectory(str(MIGRATIONS)).walk_revisions())
+    assert [step.revision for step in steps] == list(reversed(schemas()))
+    assert [Path(step.path).stem for step in steps] == [step.revision for step in steps]
+    assert all(len(name) <= 32 for name in schemas())  # the column that Alembic makes
+
+
+def test_what_the_steps_make_is_what_the_code_reads(tmp_path: Path) -> None:
+    """Every table that a module of `auth` declares has the columns that it declares, in this order."""
+    prepare_database(url_of(tmp_path))
+    declared = import_module("auth.users")._USERS
+    columns = [name for (_, name, *_) in rows(tmp_path, "PRAGMA table_info(users)")]
+    assert columns == [column.name for column in declared.columns]
+
+
+def test_workers_do_not_import_alembic() -> None:
+    """It takes as long to import as many requests take to answer, and only who prepares a database needs it."""
+    code = "import sys, auth.users, auth.schema, auth.database; print('alembic' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], cwd=MIGRATIONS.parents[1], text=True) == "False\n"
+
+
+@pytest.mark.parametrize("prepare", [False, True])
+def test_a_newer_schema_is_refused(tmp_path: Path, prepare: bool) -> None:
+    """A database that newer code has changed is not touched; who meets it is told what to do."""
+    prepare_database(url_of(tmp_path))
+    connection = sqlite3.connect(tmp_path / "users.db")
+    connection.execute("UPDATE alembic_version SET version_num = 'v9999_future'")
+    connection.commit()
+    connection.close()
+    with pytest.raises(WrongSchema, match=r"v9999_future.*run the newer version of Lastgang") as refusal:
+        (prepare_database if prepare else open_database)(url_of(tmp_path))
+    assert refusal.value.newer
+    assert rows(tmp_path, "SELECT version_num FROM alembic_version") == [("v9999_future",)]
+
+
+def test_an_older_schema_is_refused_by_workers(tmp_path: Path) -> None:
+    """A worker changes no schema: an empty database, and one from before, have to be prepared first."""
+    with pytest.raises(WrongSchema, match=r"no schema.*python -m auth list"):
+        open_database(url_of(tmp_path))
+    connection = sqlite3.connect(tmp_path / "users.db")
+    connection.executescript(BEFORE)
+    connection.close()
+    with pytest.raises(WrongSchema) as refusal:
+        open_database(url_of(tmp_path))
+    assert not refusal.value.newer
+
+
+def test_a_step_that_fails_leaves_the_database_as_it_was(tmp_path: Path) -> None:
+    """All steps are one transaction: after a failure there is nothing half done, and a later try goes well."""
+    connection = sqlite3.connect(tmp_path / "users.db")
+    connection.executescript(BEFORE + "CREATE TRIGGER no BEFORE UPDATE ON users BEGIN SELECT RAISE(ABORT, 'no'); END;")
+    with pytest.raises(UnusableDatabase, match="no"):
+        prepare_database(url_of(tmp_path))
+    assert rows(tmp_path, "SELECT name FROM sqlite_master WHERE type = 'table'") == [("users",)]
+    assert "scopes" not in str(rows(tmp_path, "PRAGMA table_info(users)"))
+    connection.execute("DROP TRIGGER no")
+    connection.commit()
+    connection.close()
+    prepared(url_of(tmp_path)).close()
+
+
+PROCESS = """
+import sys
+from auth.database import open_database
+from auth.schema import prepare_database
+from auth.users import UserStore
+import alembic.command
+sys.stdin.readline()
+prepare_database(sys.argv[1])
+with open_database(sys.argv[1]) as database:
+    store = UserStore(database)
+    store.add(sys.argv[2], "hash")
+    print(store.any())
+"""
+
+
+@pytest.mark.parametrize("before", ["", BEFORE])
+def test_processes_start_together(tmp_path: Path, before: str) -> None:
+    """Processes that prepare the same database at the same time all succeed, and none loses a user."""
+    if before:
+        connection = sqlite3.connect(tmp_path / "users.db")
+        connection.executescript(before)
+        connection.close()
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", PROCESS, url_of(tmp_path), f"user{number}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[1],
+        )
+        for number in range(4)
+    ]
+    for process in started:  # they wait for this line, with everything imported
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    answers = [process.communicate(timeout=60)[0] for process in started]
+    assert answers == ["True\n"] * 4
+    with open_database(url_of(tmp_path)) as database:
+        assert len(UserStore(database).all()) == (6 if before else 4)
+
+
+@pytest.mark.parametrize(
+    "url, problem",
+    [
+        ("nonsense", "this is no URL"),
+        ("", "this is no URL"),
+        ("sqlite://", "must be a file"),
+        ("sqlite:///:memory:", "must be a file"),
+        ("sqlite:///file:users?mode=memory&uri=true", "must be a file"),
+        ("sqlite:////no/such/folder/users.db", "No such file"),
+        ("sqlite:////", "directory"),
+        ("nosuch://host/users", "nosuch"),
+        ("nosuch://ada:geheim@host/users?password=geheim", "nosuch"),
+    ],
+)
+def test_unusable_database(url: str, problem: str) -> None:
+    """A database that cannot be shared or opened is refused, with the cause and without its password."""
+    for use in (prepare_database, open_database):
+        with pytest.raises(UnusableDatabase) as refusal:
+            use(url)
+        assert problem in refusal.value.problem
+        assert "geheim" not in str(refusal.value)
+        assert "\n" not in str(refusal.value)
+
+
+def test_not_a_database(tmp_path: Path) -> None:
+    """A file that is something else is refused and left as it is."""
+    file = tmp_path / "letter.txt"
+    file.write_text("Dear Ada, " * 1000)
+    for use in (prepare_database, open_database):
+        with pytest.raises(UnusableDatabase, match="not a database"):
+            use(f"sqlite:///{file}")
+    assert file.read_text() == "Dear Ada, " * 1000
+
+
+def test_name_of_the_table_is_taken(tmp_path: Path) -> None:
+    """A database in which the table cannot be made is refused with the database's own words."""
+    connection = sqlite3.connect(tmp_path / "other.db")
+    connection.executescript("CREATE TABLE t (x); CREATE INDEX users ON t (x);")
+    connection.close()
+    with pytest.raises(UnusableDatabase, match="already an index named users"):
+        prepare_database(f"sqlite:///{tmp_path}/other.db")
+
+
+def test_a_folder_with_a_percent_sign(tmp_path: Path) -> None:
+    """The path of the steps is taken as it is: Alembic's settings would read a percent sign in it."""
+    copy = tmp_path / "100% here"
+    copy.mkdir()
+    (copy / "auth").symlink_to(MIGRATIONS.parent)
+    code = f"from auth.schema import prepare_database; prepare_database({url_of(tmp_path)!r})"
+    subprocess.run([sys.executable, "-c", code], cwd=copy, check=True)
+    assert rows(tmp_path, "SELECT count(*) FROM alembic_version") == [(1,)]
