@@ -19,7 +19,7 @@ from audit.checking import extent_of, verify
 from audit.files import listed
 from audit.refusals import EACH, KNOWN, STRANGERS, Refusals
 from audit.trail import Trail
-from auth.access import Access, Without
+from auth.access import Access, Needs, Without
 from auth.app import LogIn, create_app
 from auth.middleware import Authenticator, AuthMiddleware
 from auth.passwords import Passwords
@@ -34,11 +34,11 @@ from edge.uploads import UploadMiddleware
 TOKENS = Tokens([hashlib.sha256(b"key").digest()], "lastgang", "lastgang", timedelta(minutes=30))
 PASSWORD = "correct horse battery"
 OPEN = [("POST", "/token"), ("GET", "/livez")]
-ACCESS = Access(
-    dict.fromkeys(OPEN, Without.TOKEN)
-    | {("GET", "/users/me"): Without.SCOPE}
-    | {("POST", "/forecast/{model}"): "forecast"}
-)
+NEEDS: dict[tuple[str, str], Needs] = {
+    **dict.fromkeys(OPEN, Without.TOKEN),
+    ("GET", "/users/me"): Without.SCOPE,
+    ("POST", "/forecast/{model}"): "forecast",
+}
 TEMPLATES = ("/token", "/users/me", "/livez", "/forecast/{model}")
 
 

@@ -9,6 +9,9 @@ from e2e.running import PASSWORD
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from auth.scopes import SCOPES
+from edge.access import NEEDS
+
 # Swagger's page, its document and BentoML's own description of its methods are for machines that show the document.
 NOT_FOR_CLIENTS = {("GET", path) for path in ("/", "/docs.json", "/static_content", "/schema.json")}
 OPEN = {("POST", "/token"), ("GET", "/livez"), ("GET", "/readyz"), ("GET", "/healthz")}
@@ -47,7 +50,10 @@ def test_exactly_the_closed_routes_ask_for_the_bearer(
     ((scheme, definition),) = document["components"]["securitySchemes"].items()
     assert (definition["type"], definition["flows"]["password"]["tokenUrl"]) == ("oauth2", "/token")
     assert {key for key, operation in operations.items() if "security" not in operation} == OPEN
-    assert all(operation.get("security", [{scheme: []}]) == [{scheme: []}] for operation in operations.values())
+    assert definition["flows"]["password"]["scopes"] == SCOPES
+    asked = {key: operation["security"] for key, operation in operations.items() if "security" in operation}
+    rows = {key: [{scheme: [needs] if isinstance(needs, str) else []}] for key, needs in NEEDS.items()}
+    assert asked == {key: rows[key] for key in asked}
     assert "security" not in document
 
 
