@@ -124,9 +124,9 @@ class _Foreground:
 
 def _ready(settings: Settings) -> bool:
     # The server is this very process's child on this machine; its certificate may be for another name.
-    context = ssl._create_unverified_context()  # noqa: S323, SLF001
+    context = ssl._create_unverified_context()  # noqa: S323, SLF001  # nosec B323
     try:
-        with urllib.request.urlopen(f"{_url(settings)}/readyz", timeout=5, context=context) as answer:  # noqa: S310
+        with urllib.request.urlopen(f"{_url(settings)}/readyz", timeout=5, context=context) as answer:  # noqa: S310  # nosec B310
             return bool(answer.status == HTTPStatus.OK)
     except OSError:  # URLError is one
         return False
