@@ -57,12 +57,13 @@ def judged(report: Mapping[str, Any], excepted: Mapping[str, str]) -> tuple[list
     return known, [one["name"] for one in packages if "skip_reason" in one], len(packages)
 
 
-def _json(command: Sequence[str]) -> Any:
+def _json(command: Sequence[str]) -> dict[str, Any]:
     done = subprocess.run([sys.executable, *command], cwd=PROJECT, capture_output=True, text=True, check=False)
     try:
-        return json.loads(done.stdout)
+        report: dict[str, Any] = json.loads(done.stdout)
     except ValueError:
         raise ScannerFailed(done.stderr.strip() or f"{command[1]} ended with {done.returncode}") from None
+    return report
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
