@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -38,6 +38,10 @@ def cores() -> int:
 
 def _address(value: Any) -> Any:
     return "127.0.0.1" if value == "localhost" else value
+
+
+def _listed(value: Any) -> Any:
+    return [one.strip() for one in value.split(",") if one.strip()] if isinstance(value, str) else value
 
 
 class Settings(BaseModel):
@@ -125,6 +129,26 @@ class Settings(BaseModel):
     audit_days: Annotated[
         int, Field(ge=0, le=100_000, description="Days after which a file of the audit log is deleted; 0 keeps all.")
     ] = 0
+    head_seconds: Annotated[
+        float, Field(gt=0, le=3_600, description="Seconds within which the head of a request must have arrived.")
+    ] = 10.0
+    answer_seconds: Annotated[
+        float, Field(gt=0, le=3_600, description="Seconds within which a client must have read an answer.")
+    ] = 60.0
+    max_connections: Annotated[
+        int, Field(ge=2, le=1_000_000, description="Connections of one worker at a time; of one address half of them.")
+    ] = 1_000
+    max_requests: Annotated[int, Field(ge=1, le=10_000, description="Requests that one worker works on at a time.")] = (
+        64
+    )
+    max_queue: Annotated[
+        int, Field(ge=0, le=100_000, description="Requests that may wait for a worker; one more is told to come again.")
+    ] = 128
+    trusted_proxies: Annotated[
+        tuple[IPv4Network | IPv6Network, ...],
+        BeforeValidator(_listed),
+        Field(description="Networks, parted by commas, whose X-Forwarded-For is believed; by default none."),
+    ] = ()
     server_timing: Annotated[
         bool, Field(description="Whether each answer says where its time went, in the header Server-Timing.")
     ] = False
@@ -154,6 +178,11 @@ class Settings(BaseModel):
     def logs(self) -> Literal["text", "json"]:
         """The shape of the log's lines."""
         return self.log_format or ("json" if self.production else "text")
+
+    @property
+    def body_room(self) -> int:
+        """Bytes of large bodies that one worker holds at a time."""
+        return 4 * max(self.max_body_bytes, self.max_bulk_bytes)
 
     @property
     def user_database(self) -> str:

@@ -3,8 +3,10 @@
     TelemetryMiddleware  an id for the request; what it took and came to
     AuditMiddleware      a line in the audit log before the answer leaves  503
     ProblemMiddleware    whatever goes wrong on the way: one shape
+    SheddingMiddleware   too much at once: come again                      503
     AuthMiddleware       token to user, and what the route takes           401, 403
-    UploadMiddleware     body to the bytes of one file, bounded            400, 408, 413, 415
+    UploadMiddleware     body to the bytes of one file, bounded            400, 408, 413, 415, 503
+    PlaceMiddleware      one of so many at a time                          503
     an endpoint below    query to wishes, name to model                    404, 409, 422
                          bytes to load profile                             422, with every problem's row
                          load profile to forecast, forecast to answer      503
@@ -32,9 +34,11 @@ from edge.audited import AuditMiddleware
 from edge.problems import ProblemMiddleware, answering
 from edge.queries import ANOMALIES, BACKTEST, FORECAST, PREDICT
 from edge.routes import Routes
+from edge.shedding import PlaceMiddleware, SheddingMiddleware
 from edge.telemetry import TelemetryMiddleware
 from edge.timing import stage
 from edge.uploads import UploadMiddleware
+from edge.wire import Bounds, install
 from first_start import announce, prepare
 from forecasting.bulk import site_forecasts
 from forecasting.hindsight import LEVEL, backtests, reader_of_past, surprises, usual_levels
@@ -49,6 +53,7 @@ from worker import (
     authenticate,
     catalogue,
     compile_rest,
+    load,
     note,
     prefer_short_requests,
     settings,
@@ -70,9 +75,13 @@ MIDDLEWARES: tuple[tuple[Any, dict[str, Any]], ...] = (  # the outermost first
     ),
     *(((AuditMiddleware, AUDIT),) if settings.audit else ()),
     (ProblemMiddleware, {"seconds": settings.request_seconds}),
+    (SheddingMiddleware, {"load": load(), "probes": PROBES}),
     (AuthMiddleware, {"authenticate": authenticate, "access": Access(ACCESS)}),
-    (UploadMiddleware, {"limits": UPLOADS, "seconds": settings.body_seconds}),
+    (UploadMiddleware, {"limits": UPLOADS, "seconds": settings.body_seconds, "load": load()}),
+    (PlaceMiddleware, {"load": load(), "probes": PROBES}),
 )
+# Before BentoML starts the server in this process.
+install(Bounds(settings.max_connections, settings.head_seconds, settings.answer_seconds, settings.trusted_proxies))
 
 
 @bentoml.service(

@@ -24,6 +24,7 @@ from edge import pages
 from edge.audited import Auditor
 from edge.metrics import Metrics
 from edge.problems import handle_errors
+from edge.shedding import Load
 from edge.timing import stage
 from edge.turns import Turns
 from first_start import token_keys
@@ -81,9 +82,15 @@ def note(event: str, **facts: str) -> None:
 
 
 @cache
+def load() -> Load:
+    """Return what bounds the work of this worker."""
+    return Load(settings.max_requests, settings.max_queue, settings.body_room)
+
+
+@cache
 def turns() -> Turns:
     """Return what does the work of this worker's requests."""
-    return Turns(settings.threads)
+    return Turns(settings.threads, settings.max_requests // 2)
 
 
 @cache

@@ -25,13 +25,21 @@ from auth.errors import (
     UnusableDatabase,
 )
 from auth.scopes import BACKTEST, FORECAST, METRICS, MODELS_READ
-from edge.errors import BodyTooLarge, BodyTooSlow, InvalidQuery, MalformedUpload, NoIntervals, UnsupportedMediaType
+from edge.errors import (
+    BodyTooLarge,
+    BodyTooSlow,
+    InvalidQuery,
+    MalformedUpload,
+    NoIntervals,
+    Overloaded,
+    UnsupportedMediaType,
+)
 from edge.problems import TYPE_PREFIX, answer_to
 from models.errors import ModelUnavailable, NonFiniteForecast, UnknownModel, UnknownVersion, VersionNotLoaded
 from processing.errors import InvalidLoadProfile, Problem
 
 _RECORD = (TrailUnwritable(Path(), ""),)
-_STORE = (SQLAlchemyError(), UnusableDatabase("postgresql://db/users", "it is gone"), TimeoutError())
+_STORE = (SQLAlchemyError(), UnusableDatabase("postgresql://db/users", "it is gone"), TimeoutError(), Overloaded(1))
 _CLOSED = (NotAuthenticated(), InvalidToken("expired"), *_STORE)
 _SCOPED = {
     scope: (*_CLOSED, InsufficientScope(scope, frozenset({"models:read"} - {scope})))

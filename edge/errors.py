@@ -3,6 +3,7 @@
 RequestError
 ├── BodyTooLarge          more bytes than the limit
 ├── BodyTooSlow           the body did not arrive in time
+├── Overloaded            too much is being done at this moment; says when to come again
 ├── UnsupportedMediaType  neither a form with a file nor a CSV
 ├── MalformedUpload       a form that cannot be read, or without exactly one file
 └── InvalidQuery          a query string with parameters that cannot be used
@@ -32,6 +33,14 @@ class BodyTooSlow(RequestError):
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         super().__init__(f"The body did not arrive within {seconds:g} seconds.")
+
+
+class Overloaded(RequestError):
+    """There is no place for one more request just now; come again in `retry_after` seconds."""
+
+    def __init__(self, retry_after: int) -> None:
+        self.retry_after = retry_after
+        super().__init__(f"Too many requests are being answered just now. Send this one again in {retry_after} s.")
 
 
 class UnsupportedMediaType(RequestError):

@@ -36,7 +36,7 @@ from auth.errors import (
     UnknownRoute,
     UnusableDatabase,
 )
-from edge.errors import BodyTooLarge, BodyTooSlow, InvalidQuery, MalformedUpload, UnsupportedMediaType
+from edge.errors import BodyTooLarge, BodyTooSlow, InvalidQuery, MalformedUpload, Overloaded, UnsupportedMediaType
 from edge.timing import RECORD
 from models.errors import ModelUnavailable, NonFiniteForecast, UnknownModel, UnknownVersion, VersionNotLoaded
 from processing.errors import InvalidLoadProfile
@@ -88,6 +88,7 @@ KINDS: dict[type[Exception], Kind] = {
     TrailUnwritable: Kind(503, "audit-unavailable", "The request cannot be recorded now", {"Retry-After": "5"}),
     PasswordChecksBusy: Kind(503, "busy", "Too many log-ins at once"),
     UnusableDatabase: Kind(503, "users-unusable", "The user store cannot be used"),
+    Overloaded: Kind(503, "overloaded", "Too many requests at once"),
     SQLAlchemyError: Kind(503, "users-unavailable", "The user store does not answer", {"Retry-After": "5"}),
     TimeoutError: Kind(504, "timeout", "The request took too long"),
 }
@@ -124,18 +125,20 @@ def answer_to(error: Exception) -> Response:
             return problem_of_status(error.status_code, dict(error.headers or {}))
         return problem_of_status(500)
     headers = dict(kind.headers or {})
-    if isinstance(error, PasswordChecksBusy):
+    if isinstance(error, PasswordChecksBusy | Overloaded):
         headers["Retry-After"] = str(error.retry_after)
     if isinstance(error, InsufficientScope):
         headers["WWW-Authenticate"] = f'Bearer error="insufficient_scope", scope="{error.needed}"'
     return _response(kind, _detail(error), headers, _members(error))
 
 
-def problem_of_status(status: int, headers: Mapping[str, str] | None = None) -> Response:
+def problem_of_status(status: int, headers: Mapping[str, str] | None = None, detail: str | None = None) -> Response:
     """Return the problem document for a status that comes without an error of ours."""
     phrase = HTTPStatus(status).phrase
     name = phrase.lower().replace(" ", "-")
-    return _response(Kind(status, name, phrase), _OF_STATUS.get(status, f"{phrase}."), dict(headers or {}), {})
+    return _response(
+        Kind(status, name, phrase), detail or _OF_STATUS.get(status, f"{phrase}."), dict(headers or {}), {}
+    )
 
 
 def _response(kind: Kind, detail: str, headers: dict[str, str], members: dict[str, Any]) -> Response:

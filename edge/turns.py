@@ -10,8 +10,11 @@ from typing import TypeVar
 
 import anyio.to_thread
 
+from edge.errors import Overloaded
+
 Result = TypeVar("Result")
 
+RETRY_AFTER = 5  # seconds
 SHORT = 131_072  # bytes of a CSV: seven weeks of one site, which take about 3 ms
 
 
@@ -20,13 +23,21 @@ class Turns:
 
     Args:
         threads: how many long ones go on at a time.
+        waiting: how many more may wait for that.
     """
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, waiting: int) -> None:
         self._limiter = anyio.CapacityLimiter(threads)
+        self._waiting = waiting
 
     async def long(self, work: Callable[[], Result]) -> Result:
-        """Do the work in a thread."""
+        """Do the work in a thread.
+
+        Raises:
+            Overloaded: too many wait for one.
+        """
+        if self._limiter.statistics().tasks_waiting >= self._waiting:
+            raise Overloaded(RETRY_AFTER)
         return await anyio.to_thread.run_sync(work, limiter=self._limiter)
 
     async def by_size(self, upload: Sized, work: Callable[[], Result]) -> Result:

@@ -7,7 +7,8 @@ memory, and lies in `request.state.upload`; BentoML gets an empty JSON object.
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Mapping
+from typing import Any
 
 from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -16,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edge.audited import tell_input
 from edge.errors import BodyTooLarge, BodyTooSlow, MalformedUpload, UnsupportedMediaType
+from edge.shedding import Load, Room
 from edge.timing import stage
 from processing.cells import Body
 
@@ -37,40 +39,48 @@ class UploadMiddleware:
         app: the rest of the service.
         limits: the largest body in bytes for each start of a path, such as '/predict/', where a POST carries a file.
         seconds: the time within which the whole body must arrive.
+        load: of this worker, which has room for so many bytes at a time.
     """
 
-    def __init__(self, app: ASGIApp, *, limits: Mapping[str, int], seconds: float) -> None:
-        self.app = app
+    def __init__(self, app: ASGIApp, *, limits: Mapping[str, int], seconds: float, load: Load) -> None:
+        self.app, self.load = app, load
         self.limits = dict(limits)
         self.seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on with its file in `scope["state"]["upload"]`."""
+        """Pass the request on with its file in `scope["state"]["upload"]`, or with its small body read."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
         elif scope["method"] == "POST" and (limit := self._limit(scope["path"])) is not None:
-            try:
+            state = scope.setdefault("state", {})
+            with self.load.room(getattr(state.get("user"), "name", "")) as room:
                 with stage("body"):
-                    async with asyncio.timeout(self.seconds):
-                        upload = await read_file(scope, receive, limit)
-            except TimeoutError:
-                raise BodyTooSlow(self.seconds) from None
-            scope.setdefault("state", {})["upload"] = upload
-            await tell_input(scope, upload)
-            await self.app(*_emptied(scope, receive), send)
+                    state["upload"] = await self._in_time(read_file(scope, receive, limit, room))
+                await tell_input(scope, state["upload"])
+                await self.app(*_emptied(scope, receive), send)
+        elif _has_body(scope):
+            body = await self._in_time(whole(_bounded(scope, receive, LARGEST_OTHER)))
+            await self.app(scope, _replayed(bytes(body), receive), send)
         else:
-            await self.app(scope, _bounded(scope, receive, LARGEST_OTHER), send)
+            await self.app(scope, receive, send)
+
+    async def _in_time(self, reading: Coroutine[Any, Any, Body]) -> Body:
+        try:
+            async with asyncio.timeout(self.seconds):
+                return await reading
+        except TimeoutError:
+            raise BodyTooSlow(self.seconds) from None
 
     def _limit(self, path: str) -> int | None:
         """Return the largest body of a path where a POST carries a file; None for the other paths."""
         return next((limit for prefix, limit in self.limits.items() if path.startswith(prefix)), None)
 
 
-async def read_file(scope: Scope, receive: Receive, max_bytes: int) -> Body:
+async def read_file(scope: Scope, receive: Receive, max_bytes: int, room: Room) -> Body:
     """Return the bytes of the one file that the body holds.
 
     Raises:
-        BodyTooLarge, UnsupportedMediaType, MalformedUpload: the request is refused.
+        BodyTooLarge, UnsupportedMediaType, MalformedUpload, Overloaded: the request is refused.
         ClientDisconnect: the client went away; there is no one to answer.
     """
     headers = Headers(scope=scope)
@@ -79,7 +89,7 @@ async def read_file(scope: Scope, receive: Receive, max_bytes: int) -> Body:
         raise UnsupportedMediaType(f"encoded as {encoding}")
     if media_type not in {"multipart/form-data", "text/csv"}:
         raise UnsupportedMediaType(media_type or "not said")
-    body = await _whole(_bounded(scope, receive, max_bytes))
+    body = await whole(_bounded(scope, receive, max_bytes, room))
     if media_type == "text/csv":
         return body
     file = plain_file(headers["content-type"], body)
@@ -111,7 +121,7 @@ def plain_file(content_type: str, body: Body) -> Body | None:
     return body
 
 
-async def _whole(receive: Receive) -> Body:
+async def whole(receive: Receive) -> Body:
     """Return the bytes of a whole body.
 
     Raises:
@@ -161,11 +171,17 @@ async def _file_of(form: FormData) -> bytes:
     return await part.read()
 
 
-def _bounded(scope: Scope, receive: Receive, limit: int) -> Receive:
-    """Return a `receive` that raises BodyTooLarge as soon as the body is known to pass the limit."""
+def _bounded(scope: Scope, receive: Receive, limit: int, room: Room | None = None) -> Receive:
+    """Return a `receive` that raises BodyTooLarge as soon as the body is known to pass the limit.
+
+    With a `room` it raises Overloaded as soon as the body is known not to fit.
+    """
     declared = Headers(scope=scope).get("content-length", "0")
-    if declared.isdecimal() and int(declared[:20]) > limit:
+    length = int(declared[:20]) if declared.isdecimal() else 0
+    if length > limit:
         raise BodyTooLarge(limit)
+    if room is not None:
+        room.need(length)
     seen = 0
 
     async def bounded() -> Message:
@@ -174,9 +190,15 @@ def _bounded(scope: Scope, receive: Receive, limit: int) -> Receive:
         seen += len(message.get("body", b""))
         if seen > limit:
             raise BodyTooLarge(limit)
+        if room is not None:
+            room.need(seen)
         return message
 
     return bounded
+
+
+def _has_body(scope: Scope) -> bool:
+    return any(name in {b"content-length", b"transfer-encoding"} for name, _ in scope["headers"])
 
 
 def _emptied(scope: Scope, receive: Receive) -> tuple[Scope, Receive]:
@@ -184,6 +206,11 @@ def _emptied(scope: Scope, receive: Receive) -> tuple[Scope, Receive]:
     kept = [(name, value) for name, value in scope["headers"] if name not in {b"content-type", b"content-length"}]
     length = str(len(_EMPTY)).encode()
     headers = [*kept, (b"content-type", b"application/json"), (b"content-length", length)]
+    return {**scope, "headers": headers}, _replayed(_EMPTY, receive)
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """Return a `receive` that gives a body which has been read, and then what else happens."""
     sent = False
 
     async def replay() -> Message:
@@ -191,6 +218,6 @@ def _emptied(scope: Scope, receive: Receive) -> tuple[Scope, Receive]:
         if sent:
             return await receive()
         sent = True
-        return {"type": "http.request", "body": _EMPTY, "more_body": False}
+        return {"type": "http.request", "body": body, "more_body": False}
 
-    return {**scope, "headers": headers}, replay
+    return replay

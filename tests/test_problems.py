@@ -47,6 +47,7 @@ EXAMPLES = [
     (auth_errors.UnknownMethod(("GET",)), 405, "the header Allow"),
     (auth_errors.UnusableDatabase("sqlite:////nightingale", "nightingale"), 503, "users cannot be read"),
     (auth_errors.WrongSchema("sqlite:////nightingale", "v2", "v1", newer=True), 503, "users cannot be read"),
+    (edge_errors.Overloaded(8), 503, "8 s"),
     (SQLAlchemyError("nightingale"), 503, "users cannot be read"),
     (TimeoutError("nightingale"), 504, "took too long"),
     (HTTPException(404, "nightingale"), 404, "/docs.json"),

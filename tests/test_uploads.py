@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message, Receive, Scope, Send
 
-from edge.errors import BodyTooLarge, BodyTooSlow, MalformedUpload, RequestError, UnsupportedMediaType
+from edge.errors import BodyTooLarge, BodyTooSlow, MalformedUpload, Overloaded, RequestError, UnsupportedMediaType
+from edge.shedding import Load
 from edge.uploads import LARGEST_OTHER, UploadMiddleware
 
 LIMIT = 1_000
@@ -31,7 +32,13 @@ def form(*parts: bytes) -> bytes:
 
 
 def send(
-    body: bytes | Sequence[bytes], media_type: str | None = FORM, path: str = "/predict/gru", **headers: str
+    body: bytes | Sequence[bytes],
+    media_type: str | None = FORM,
+    path: str = "/predict/gru",
+    *,
+    limit: int = LIMIT,
+    load: Load | None = None,
+    **headers: str,
 ) -> dict[str, Any]:
     """Send a body in chunks through the middleware; return what arrives behind it."""
     chunks = [body] if isinstance(body, bytes) else list(body)
@@ -54,7 +61,7 @@ def send(
     sent = {"content-type": media_type} if media_type is not None else {}
     raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in {**sent, **headers}.items()]
     scope = {"type": "http", "method": "POST", "path": path, "headers": raw}
-    middleware = UploadMiddleware(app, limits={"/predict/": LIMIT}, seconds=5)
+    middleware = UploadMiddleware(app, limits={"/predict/": limit}, seconds=5, load=load or Load(1, 0, 10**6))
     asyncio.run(middleware(scope, lambda: anext(stream), nothing))
     return arrived
 
@@ -111,9 +118,9 @@ def test_an_encoded_body_is_refused() -> None:
 @pytest.mark.parametrize("path, limit", [("/predict/gru", LIMIT), ("/token", LARGEST_OTHER)])
 def test_bodies_are_bounded(path: str, limit: int) -> None:
     """A body may have as many bytes as the limit says and not one more, on every route."""
-    send([b"x" * (limit - 1), b"x"], "text/csv", path)
+    send([b"x" * (limit - 1), b"x"], "text/csv", path, transfer_encoding="chunked")
     with pytest.raises(BodyTooLarge, match=str(limit)):
-        send([b"x" * limit, b"x"], "text/csv", path)
+        send([b"x" * limit, b"x"], "text/csv", path, transfer_encoding="chunked")
 
 
 @pytest.mark.parametrize("length", ["1001", "9" * 100])
@@ -129,7 +136,7 @@ def test_a_lied_length_does_not_help() -> None:
         send(b"x" * (LIMIT + 1), "text/csv", content_length="3")
 
 
-def _waiting(message: Message | None) -> None:
+def _waiting(message: Message | None, path: str = "/predict/gru") -> None:
     """Run the middleware on a client that sends one message, or nothing at all."""
 
     async def app(_: Scope, __: Receive, ___: Send) -> None:
@@ -143,14 +150,28 @@ def _waiting(message: Message | None) -> None:
 
     async def nothing(_: Message) -> None: ...
 
-    scope = {"type": "http", "method": "POST", "path": "/predict/gru", "headers": [(b"content-type", b"text/csv")]}
-    asyncio.run(UploadMiddleware(app, limits={"/predict/": 9}, seconds=0.01)(scope, receive, nothing))
+    headers = [(b"content-type", b"text/csv"), (b"content-length", b"5")]
+    scope = {"type": "http", "method": "POST", "path": path, "headers": headers}
+    middleware = UploadMiddleware(app, limits={"/predict/": 9}, seconds=0.01, load=Load(1, 0, 10**6))
+    asyncio.run(middleware(scope, receive, nothing))
 
 
-def test_a_body_that_does_not_come_is_given_up() -> None:
+@pytest.mark.parametrize("path", ["/predict/gru", "/token"])
+def test_a_body_that_does_not_come_is_given_up(path: str) -> None:
     """A client that keeps the connection and sends nothing is refused after the time that it has."""
     with pytest.raises(BodyTooSlow):
-        _waiting(None)
+        _waiting(None, path)
+
+
+@pytest.mark.parametrize("length", ["200000", None])
+def test_a_large_body_needs_room(length: str | None) -> None:
+    """A body that does not fit into what is left of the memory is refused: at once where it says how large it is."""
+    load, chunks = Load(1, 0, 300_000), [b"x" * 100_000] * (0 if length else 3)
+    declared = {"content_length": length} if length else {"transfer_encoding": "chunked"}
+    with pytest.raises(Overloaded):
+        send(chunks, "text/csv", limit=10**6, load=load, **declared)
+    with load.room("ada") as room:
+        room.need(150_000)  # nothing of it is left behind
 
 
 def test_a_client_that_leaves_is_not_answered() -> None:

@@ -1,0 +1,152 @@
+"""So many requests are worked on, so many wait, in turn; what is more is refused at once, and nothing is lost."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from edge import shedding
+from edge.errors import Overloaded
+from edge.shedding import SMALL, Load, PlaceMiddleware, SheddingMiddleware
+from edge.turns import Turns
+
+PROBE, OTHER = {"type": "http", "path": "/livez"}, {"type": "http", "path": "/predict/gru"}
+
+
+class Work:
+    """An application whose requests end when they are told to, in the order in which they began."""
+
+    def __init__(self) -> None:
+        self.begun: list[int] = []
+        self.now = self.most = 0
+        self.done = asyncio.Event()
+
+    async def __call__(self, scope: Any, _receive: Any, _send: Any) -> None:
+        """Work until it is done."""
+        self.begun.append(scope.get("number", -1))
+        self.now += 1
+        self.most = max(self.most, self.now)
+        await self.done.wait()
+        self.now -= 1
+
+
+async def nothing(*_: Any) -> Any: ...
+
+
+def crowd(places: int, queue: int, requests: int) -> tuple[Work, list[Any]]:
+    """Send requests all at once; return the work and what became of each."""
+
+    async def run() -> tuple[Work, list[Any]]:
+        work, load = Work(), Load(places, queue, 0)
+        app = SheddingMiddleware(PlaceMiddleware(work, load=load, probes=["/livez"]), load=load, probes=["/livez"])
+        tasks = [asyncio.ensure_future(app(OTHER | {"number": at}, nothing, nothing)) for at in range(requests)]
+        await asyncio.sleep(0)
+        await asyncio.wait_for(asyncio.ensure_future(_probe(app, work)), 1)
+        work.done.set()
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        work.done.clear()
+        for _ in range(places):  # every place is free again
+            await load.enter()
+        return work, outcomes
+
+    return asyncio.run(run())
+
+
+async def _probe(app: Any, work: Work) -> None:
+    before = len(work.begun)
+    probe = asyncio.ensure_future(app(PROBE, nothing, nothing))
+    await asyncio.sleep(0)
+    assert len(work.begun) == before + 1
+    work.most -= 1
+    work.now -= 1
+    probe.cancel()
+    await asyncio.gather(probe, return_exceptions=True)
+
+
+@pytest.mark.parametrize("places, queue, requests", [(1, 0, 1), (1, 0, 5), (2, 3, 5), (2, 3, 50), (64, 128, 64)])
+def test_so_many_and_no_more(places: int, queue: int, requests: int) -> None:
+    """At most so many work at a time, in their order; those above places and queue are told when to come again."""
+    work, outcomes = crowd(places, queue, requests)
+    served = min(requests, places + queue)
+    assert outcomes[:served] == [None] * served
+    assert all(isinstance(one, Overloaded) and one.retry_after > 0 for one in outcomes[served:])
+    assert [number for number in work.begun if number >= 0] == list(range(served))
+    assert work.most <= places
+
+
+def test_who_leaves_gives_its_place_away() -> None:
+    """Whoever gives up in the queue, or in the moment of its turn, keeps no place."""
+
+    async def run() -> None:
+        load = Load(1, 5, 0)
+        await load.enter()
+        leaving, staying = asyncio.ensure_future(load.enter()), asyncio.ensure_future(load.enter())
+        await asyncio.sleep(0)
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
+        load.leave()
+        await asyncio.wait_for(staying, 1)
+        late = asyncio.ensure_future(load.enter())
+        await asyncio.sleep(0)
+        load.leave()
+        late.cancel()  # its turn has just come
+        await asyncio.gather(late, return_exceptions=True)
+        await asyncio.wait_for(load.enter(), 1)
+
+    asyncio.run(run())
+
+
+def test_nobody_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A turn that does not come is given up, and its place in the queue with it."""
+    monkeypatch.setattr(shedding, "PATIENCE", 0.01)
+
+    async def run() -> None:
+        load = Load(1, 1, 0)
+        await load.enter()
+        for _ in range(3):
+            with pytest.raises(Overloaded):
+                await load.enter()
+        load.leave()
+        await asyncio.wait_for(load.enter(), 1)
+
+    asyncio.run(run())
+
+
+def test_room_is_shared() -> None:
+    """Large bodies share the room, one client has half of it at most, small ones need none, all is given back."""
+    load = Load(1, 1, 10 * SMALL)
+    with load.room("ada") as first, load.room("ada") as second, load.room("bob") as third, load.room("bob") as small:
+        small.need(SMALL)
+        first.need(2 * SMALL)
+        first.need(2 * SMALL)
+        first.need(3 * SMALL)
+        with pytest.raises(Overloaded):
+            second.need(3 * SMALL)
+        second.need(2 * SMALL)
+        third.need(5 * SMALL)
+        with load.room("eve") as fourth, pytest.raises(Overloaded):
+            fourth.need(2 * SMALL)
+    with load.room("ada") as room, load.room("bob") as other:
+        room.need(5 * SMALL)
+        other.need(5 * SMALL)
+
+
+def test_long_work_does_not_pile_up() -> None:
+    """Of long requests some work, some wait, and one more is told to come again."""
+
+    async def run() -> None:
+        turns, done = Turns(1, 2), asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def wait() -> None:
+            asyncio.run_coroutine_threadsafe(done.wait(), loop).result(10)
+
+        working = [asyncio.ensure_future(turns.long(wait)) for _ in range(3)]
+        for _ in range(9):  # turns of the event loop, of which each takes three
+            await asyncio.sleep(0)
+        with pytest.raises(Overloaded):
+            await turns.long(wait)
+        done.set()
+        await asyncio.gather(*working)
+
+    asyncio.run(run())
