@@ -27,7 +27,7 @@ from auth.access import Access, Without
 from auth.middleware import AuthMiddleware
 from config import stopping_the_start
 from edge import anomaly_answers, answers, backtest_answers, csv_answers, logs
-from edge.access import needs
+from edge.access import PROBES, needs
 from edge.answers import SiteAnswer
 from edge.asking import Asked, understand
 from edge.audited import AuditMiddleware

@@ -28,6 +28,7 @@ from auth.users import UserStore
 from edge.audited import AuditMiddleware, Auditor, facts_of
 from edge.problems import ProblemMiddleware, handle_errors
 from edge.routes import Routes
+from edge.shedding import Load
 from edge.telemetry import TelemetryMiddleware
 from edge.uploads import UploadMiddleware
 
@@ -60,7 +61,7 @@ class Site:
             return Response()
 
         handle_errors(app)
-        layer: Any = UploadMiddleware(app, limits={"/forecast/": 1_000_000}, seconds=5)
+        layer: Any = UploadMiddleware(app, limits={"/forecast/": 1_000_000}, seconds=5, load=Load(9, 9, 10**6))
         layer = AuthMiddleware(layer, authenticate=Authenticator(TOKENS, users), access=Access(NEEDS))
         layer = ProblemMiddleware(layer, seconds=5)
         routes = Routes(TEMPLATES)
