@@ -159,6 +159,15 @@ class Settings(BaseModel):
     access_log: Annotated[
         bool, Field(description="Whether each request leaves a line in the log: route, status, duration, subject.")
     ] = False
+    metrics_port: Annotated[
+        int,
+        Field(ge=0, le=65_535, description="Port that tells the metrics over plain HTTP, to anyone; 0 has none."),
+    ] = 0
+    metrics_host: Annotated[
+        IPv4Address | IPv6Address,
+        BeforeValidator(_address),
+        Field(description="Address of that port; whoever reaches it reads the metrics."),
+    ] = IPv4Address("127.0.0.1")
     open_docs: Annotated[
         bool | None,
         Field(description="Whether `/` and `/docs.json` need no token; if unset, only in development."),

@@ -16,6 +16,7 @@ go to the model together (`models/batching.py`). What a worker holds (models, us
 made in `worker.py`.
 """
 
+import asyncio
 import logging
 from threading import Thread
 from typing import Any, cast
@@ -54,8 +55,11 @@ from worker import (
     catalogue,
     compile_rest,
     load,
+    metrics,
     note,
     prefer_short_requests,
+    sampler,
+    serve_metrics,
     settings,
     turns,
 )
@@ -71,7 +75,12 @@ AUDIT = {"auditor": auditor, "routes": ROUTES, "unrecorded": OPEN - {("POST", "/
 MIDDLEWARES: tuple[tuple[Any, dict[str, Any]], ...] = (  # the outermost first
     (
         TelemetryMiddleware,
-        {"routes": ROUTES, "server_timing": settings.server_timing, "access_log": settings.access_log},
+        {
+            "routes": ROUTES,
+            "metrics": metrics,
+            "server_timing": settings.server_timing,
+            "access_log": settings.access_log,
+        },
     ),
     *(((AuditMiddleware, AUDIT),) if settings.audit else ()),
     (ProblemMiddleware, {"seconds": settings.request_seconds}),
@@ -112,6 +121,7 @@ class Lastgang:
         logs.configure(settings.logs)
         with stopping_the_start():
             announce(prepare(settings))
+            serve_metrics()
 
     def __init__(self) -> None:
         logs.configure(settings.logs)
@@ -126,6 +136,11 @@ class Lastgang:
         Thread(target=compile_rest, name="compile", daemon=True).start()
         if settings.watch_seconds:
             Watch(catalogue(), settings.watch_seconds).start()
+
+    @bentoml.on_startup
+    async def watch_itself(self) -> None:
+        """Begin to tell the metrics of this worker, for as long as it lives."""
+        self._watching = asyncio.create_task(sampler().run())  # kept, or it could be collected as garbage
 
     @bentoml.on_shutdown
     def stop(self) -> None:

@@ -9,6 +9,7 @@ import os
 import sys
 from datetime import timedelta
 from functools import cache
+from pathlib import Path
 from threading import get_native_id
 
 from auditing import actor, open_trail
@@ -19,11 +20,13 @@ from auth.passwords import Passwords
 from auth.published import publish_keys
 from auth.tokens import Tokens
 from auth.users import UserStore
-from config import cores, load_settings, stopping_the_start
+from config import SettingsError, cores, load_settings, stopping_the_start
 from edge import pages
 from edge.audited import Auditor
 from edge.metrics import Metrics
 from edge.problems import handle_errors
+from edge.sampling import Sampler
+from edge.scraping import serve
 from edge.shedding import Load
 from edge.timing import stage
 from edge.turns import Turns
@@ -66,13 +69,36 @@ def prefer_short_requests() -> None:
 @cache
 def metrics() -> Metrics:
     """Return what counts in this worker."""
-    return Metrics()
+    from bentoml import server_context  # noqa: PLC0415  # imported before, where it is needed
+
+    return Metrics(worker=server_context.worker_index or 1, build=server_context.bento_version)
+
+
+def serve_metrics() -> None:
+    """Serve the metrics of all workers on a port of their own, if one is set; in the parent of the workers.
+
+    Raises:
+        SettingsError: it cannot be listened on.
+    """
+    if not settings.metrics_port:
+        return
+    from bentoml._internal.configuration.containers import BentoMLContainer  # noqa: PLC0415  # see above
+
+    try:
+        # BentoML names the folder to its workers only.
+        folder = Path(BentoMLContainer.prometheus_multiproc_dir.get())
+        serve(str(settings.metrics_host), settings.metrics_port, folder)
+    except OSError as error:
+        raise SettingsError(
+            f"LASTGANG_METRICS_PORT: {settings.metrics_host} port {settings.metrics_port} cannot be listened on "
+            f"({error.strerror}). Stop what uses it, or set another; 0 has none."
+        ) from None
 
 
 @cache
 def auditor() -> Auditor:
     """Return what records the requests of this worker."""
-    return Auditor(open_trail(settings), actor(), os.getpid())
+    return Auditor(open_trail(settings), actor(), os.getpid(), metrics().audited)
 
 
 def note(event: str, **facts: str) -> None:
@@ -91,6 +117,12 @@ def load() -> Load:
 def turns() -> Turns:
     """Return what does the work of this worker's requests."""
     return Turns(settings.threads, settings.max_requests // 2)
+
+
+@cache
+def sampler() -> Sampler:
+    """Return what watches this worker from within."""
+    return Sampler(metrics(), turns(), lambda: catalogue().known())
 
 
 @cache

@@ -22,8 +22,7 @@ from audit.errors import TrailUnwritable
 from audit.refusals import Refusals
 from audit.trail import LINE, Trail
 from edge.problems import problem
-from edge.routes import OTHER, Routes
-from edge.telemetry import METHODS
+from edge.routes import METHODS, OTHER, Routes
 from edge.timing import RECORD
 
 logger = logging.getLogger("lastgang.audit")
@@ -57,10 +56,11 @@ class Auditor:
         trail: where to.
         actor: who runs the service.
         pid: of this worker.
+        observe: is told of each line whether it was `written`, or `failed`.
     """
 
-    def __init__(self, trail: Trail, actor: str, pid: int) -> None:
-        self.trail, self._actor, self._pid = trail, actor, pid
+    def __init__(self, trail: Trail, actor: str, pid: int, observe: Callable[[str], None] = lambda _: None) -> None:
+        self.trail, self._actor, self._pid, self._observe = trail, actor, pid, observe
         self.refusals = Refusals()
         self.failing = False
         self._refused = 0  # requests, since the log fails
@@ -70,7 +70,9 @@ class Auditor:
         """Record what this worker does by itself; that it cannot is logged and stops nothing."""
         try:
             self.trail.record(event, outcome=outcome, subject=self._actor, pid=self._pid, **facts)
+            self._observe("written")
         except TrailUnwritable as error:
+            self._observe("failed")
             logger.error("%s was not recorded: %s", event, error)  # noqa: TRY400  # a sentence, for an operator
 
     async def keep(self, event: str, *, outcome: str, **facts: Any) -> None:
@@ -88,8 +90,10 @@ class Auditor:
                 logger.error("requests are refused: %s", error)  # noqa: TRY400  # once, for an operator
             self.failing = True
             self._refused += 1
+            self._observe("failed")
             raise
         self.failing = False
+        self._observe("written")
 
     async def resume(self) -> None:
         """Find out whether a log that failed can be written again, before anything is done that would need a line.
@@ -118,7 +122,9 @@ class Auditor:
             return
         try:
             self.trail.append("refusals", outcome="refused", pid=self._pid, **told)
+            self._observe("written")
         except TrailUnwritable:
+            self._observe("failed")
             self.refusals.put_back(told)
 
     def close(self) -> None:

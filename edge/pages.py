@@ -17,7 +17,7 @@ from auth.app import BEARER
 from edge import openapi
 from edge.access import ICON, NEEDS, SCRIPT, STYLE
 from edge.answers import ModelEntry, ModelList
-from edge.metrics import exposition
+from edge.scraping import exposition
 from models.card import ModelCard
 from models.catalogue import Catalogue
 

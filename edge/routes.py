@@ -1,9 +1,10 @@
-"""Which route a path belongs to: the one bounded name that a path may have in a metric, a span or a log line."""
+"""The few names that a path and a method may have in a metric, a span or a log line, whatever a client sends."""
 
 import re
 from collections.abc import Iterable
 
-OTHER = "other"
+OTHER = "other"  # a path or a method that nobody serves
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _PARAMETER = re.compile(r"\\{\w+\\}")
 
 

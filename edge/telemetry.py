@@ -8,20 +8,20 @@ logged meanwhile. Nothing here reads a query or a body, and a path is only ever 
 import logging
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from time import perf_counter
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from edge.routes import OTHER, Routes
+from edge.metrics import Metrics
+from edge.routes import METHODS, OTHER, Routes
 from edge.timing import RECORD, Record
 
 access = logging.getLogger("lastgang.access")
 
 REQUEST_ID = b"x-request-id"
 SERVER_TIMING = b"server-timing"
-METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _SAFE = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
@@ -39,13 +39,22 @@ class TelemetryMiddleware:
     Args:
         app: the rest of the service.
         routes: the templates of all paths that are served.
+        metrics: gives what counts in this worker.
         server_timing: whether each answer says where its time went, in the header `Server-Timing` (W3C).
         access_log: whether each request leaves a line in the log.
     """
 
-    def __init__(self, app: ASGIApp, *, routes: Routes, server_timing: bool = False, access_log: bool = False) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        routes: Routes,
+        metrics: Callable[[], Metrics],
+        server_timing: bool = False,
+        access_log: bool = False,
+    ) -> None:
         self.app = app
-        self._route = routes
+        self._route, self._metrics = routes, metrics
         self._server_timing, self._access_log = server_timing, access_log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -57,6 +66,14 @@ class TelemetryMiddleware:
         record = Record(request_id(scope["headers"]))
         scope.setdefault("state", {})["request_id"] = record.id
         status = int(HTTPStatus.INTERNAL_SERVER_ERROR)  # what the server answers if nobody here does
+        received = 0
+        metrics = self._metrics()
+
+        async def counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            return message
 
         async def told(message: Message) -> None:
             nonlocal status
@@ -69,16 +86,21 @@ class TelemetryMiddleware:
 
         # The endpoint's thread works in a copy of this context, and on the same record.
         token = RECORD.set(record)
+        with metrics.never_failing():
+            metrics.began()
         try:
-            await self.app(scope, receive, told)
+            await self.app(scope, counted, told)
         finally:
+            route, seconds = self._route(scope["path"]), perf_counter() - start
+            with metrics.never_failing():
+                metrics.answered(route, scope["method"], status, seconds, received, record)
             if self._access_log:
-                self._log(scope, record, status, perf_counter() - start)
+                self._log(scope, route, record, status, seconds)
             RECORD.reset(token)
 
-    def _log(self, scope: Scope, record: Record, status: int, seconds: float) -> None:
+    @staticmethod
+    def _log(scope: Scope, route: str, record: Record, status: int, seconds: float) -> None:
         method = scope["method"] if scope["method"] in METHODS else OTHER
-        route = self._route(scope["path"])
         facts = {
             "method": method,
             "route": route,

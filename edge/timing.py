@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from time import perf_counter, time_ns
 from types import TracebackType
 
-STAGES = ("token", "body", "read", "features", "model", "answer")  # in the order of a request
+STAGES = ("token", "body", "read", "past", "features", "model", "answer")  # in the order of a request
 
 
 @dataclass(eq=False, slots=True)

@@ -43,3 +43,8 @@ class Turns:
     async def by_size(self, upload: Sized, work: Callable[[], Result]) -> Result:
         """Do here what needs so little time with this upload that nobody minds, and the rest in a thread."""
         return work() if len(upload) <= SHORT else await self.long(work)
+
+    def counts(self) -> tuple[int, int]:
+        """Tell how many long ones go on, and how many wait; on the event loop."""
+        now = self._limiter.statistics()
+        return now.borrowed_tokens, now.tasks_waiting

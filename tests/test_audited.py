@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from databases import prepared, url_of
+from prometheus_client import CollectorRegistry
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -26,6 +27,7 @@ from auth.passwords import Passwords
 from auth.tokens import Tokens
 from auth.users import UserStore
 from edge.audited import AuditMiddleware, Auditor, facts_of
+from edge.metrics import Metrics
 from edge.problems import ProblemMiddleware, handle_errors
 from edge.routes import Routes
 from edge.shedding import Load
@@ -48,7 +50,9 @@ class Site:
 
     def __init__(self, folder: Path, users: UserStore, passwords: Passwords, sync: Any = "second") -> None:
         self.folder, self.users = folder / "audit", users
-        self.auditor = Auditor(Trail(self.folder, sync=sync), "os:root", os.getpid())
+        self.registry = CollectorRegistry()
+        metrics = Metrics(self.registry)
+        self.auditor = Auditor(Trail(self.folder, sync=sync), "os:root", os.getpid(), metrics.audited)
         app = create_app(lambda: LogIn(users, passwords, TOKENS))
 
         @app.post("/forecast/{model}")
@@ -66,7 +70,7 @@ class Site:
         layer = ProblemMiddleware(layer, seconds=5)
         routes = Routes(TEMPLATES)
         layer = AuditMiddleware(layer, auditor=lambda: self.auditor, routes=routes, unrecorded=OPEN[1:])
-        self._app = TelemetryMiddleware(layer, routes=routes)
+        self._app = TelemetryMiddleware(layer, routes=routes, metrics=lambda: metrics)
 
     def ask(self, method: str, path: str, times: int = 1, **options: Any) -> httpx.Response:
         """Send a request some times; return the last answer."""
@@ -219,6 +223,8 @@ def test_what_cannot_be_recorded_is_refused(make: Callable[..., Site], sync: str
     assert site.ask("POST", "/forecast/gru", headers=bearer, files={"file": b"x"}).status_code == 200
     assert [line["event"] for line in site.lines()[1:]] == ["trail.resumed", "forecast"]
     assert site.lines()[1]["count"] == 3
+    for outcome in ("written", "failed"):
+        assert site.registry.get_sample_value("lastgang_audit_lines_total", {"outcome": outcome}) == 3
     site.auditor.trail.close()
 
 

@@ -13,10 +13,12 @@ import pytest
 from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from edge.errors import BodyTooLarge
+from edge.metrics import Metrics
 from edge.problems import INSTANCE_PREFIX, ProblemMiddleware, handle_errors
 from edge.routes import OTHER, Routes
 from edge.telemetry import TelemetryMiddleware, request_id
@@ -48,7 +50,8 @@ ROUTES = Routes(["/", "/refuse", "/predict/{model}"])
 
 def following(app: ASGIApp = APP, **options: Any) -> TelemetryMiddleware:
     """Return the application below the layer, problems made in between as in the service."""
-    return TelemetryMiddleware(ProblemMiddleware(app, seconds=5), routes=ROUTES, **options)
+    metrics = Metrics(CollectorRegistry())
+    return TelemetryMiddleware(ProblemMiddleware(app, seconds=5), routes=ROUTES, metrics=lambda: metrics, **options)
 
 
 def ask(app: ASGIApp, path: str = "/", method: str = "GET", headers: Any = None) -> httpx.Response:
@@ -126,7 +129,7 @@ def test_what_is_not_http_passes(kind: str) -> None:
     async def send(_: Message) -> None:
         pass
 
-    asyncio.run(TelemetryMiddleware(app, routes=ROUTES)({"type": kind}, receive, send))
+    asyncio.run(TelemetryMiddleware(app, routes=ROUTES, metrics=Metrics)({"type": kind}, receive, send))
     assert seen == [{"type": kind}]
 
 

@@ -4,6 +4,7 @@ import asyncio
 import time
 
 import httpx
+from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -11,6 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from edge.metrics import Metrics
 from edge.routes import Routes
 from edge.telemetry import TelemetryMiddleware
 from edge.timing import stage
@@ -20,7 +22,8 @@ HEADER = "Server-Timing"
 
 def following(app: ASGIApp) -> TelemetryMiddleware:
     """Return the application below the layer that tells of the stages."""
-    return TelemetryMiddleware(app, routes=Routes(["/"]), server_timing=True)
+    metrics = Metrics(CollectorRegistry())
+    return TelemetryMiddleware(app, routes=Routes(["/"]), metrics=lambda: metrics, server_timing=True)
 
 
 def work() -> None:
