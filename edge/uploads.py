@@ -6,6 +6,7 @@ memory, and lies in `request.state.upload`; BentoML gets an empty JSON object.
 """
 
 import asyncio
+import logging
 import re
 from collections.abc import AsyncGenerator, Coroutine, Mapping
 from typing import Any
@@ -20,6 +21,9 @@ from edge.errors import BodyTooLarge, BodyTooSlow, MalformedUpload, UnsupportedM
 from edge.shedding import Load, Room
 from edge.timing import stage
 from processing.cells import Body
+
+# The parser warns of what a client has done wrong; the client is told, and no stranger may fill the log.
+logging.getLogger("python_multipart").setLevel(logging.ERROR)
 
 FIELD = "file"
 LARGEST_OTHER = 65_536  # bytes; a log-in form needs a few hundred
@@ -148,15 +152,15 @@ async def _only_file(headers: Headers, body: bytes) -> bytes:
     parser = MultiPartParser(headers, stream(), max_files=2, max_fields=16)
     parser.spool_max_size = len(body) + 1  # never a temporary file: a read-only container has nowhere to put it
     try:
-        form = await parser.parse()
+        return await _file_of(await parser.parse())
     except (MultiPartException, UnicodeDecodeError, KeyError) as error:
         # A part without a name, or a boundary that is missing, reaches us as KeyError from the parser.
         reason = error.message if isinstance(error, MultiPartException) else "it is not multipart/form-data"
         raise MalformedUpload(f"The form cannot be read: {reason}") from None
-    try:
-        return await _file_of(form)
     finally:
-        await form.close()
+        # The parser closes them on its own error only, and a form knows nothing of a part that has no end.
+        for file in parser._files_to_close_on_error:  # noqa: SLF001
+            file.close()
 
 
 async def _file_of(form: FormData) -> bytes:

@@ -1,36 +1,30 @@
-"""Throws bytes at the reading of CSVs: each is read, or refused with problems; nothing else, and nothing silently.
+"""Throws changed CSVs at the reading: each is read, or refused with problems; nothing else, and nothing silently.
 
 Good files of every layout are changed a few times at random (bytes, cells, rows, numbers) and read with and without
 repairs. What is read must hold an unbroken grid of finite powers; without repairs, just the numbers that Python's
-own csv module finds in the file. A failure prints the bytes.
-
-Usage: scripts/fuzz [--seconds 60 | --count N] [--seed N]
+own csv module finds in the file.
 """
 
-import argparse
+from __future__ import annotations
+
 import csv
 import io
 import json
-import random
-import sys
-import time
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from processing.errors import InvalidLoadProfile, Problem
+from processing.plausibility import CODES as DOUBTS
+from processing.reading import LoadProfile, Reader, Rules, read_load_profile
+from processing.repairs import CODES as REPAIRS
+from processing.sites import Sites, read_sites
+from scripts.fuzzers.rounds import require
+
 if TYPE_CHECKING:
+    import random
     from collections.abc import Callable
-
-PROJECT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(PROJECT))
-
-from processing.errors import InvalidLoadProfile, Problem  # noqa: E402  a program, run from anywhere
-from processing.plausibility import CODES as DOUBTS  # noqa: E402
-from processing.reading import LoadProfile, Reader, Rules, read_load_profile  # noqa: E402
-from processing.repairs import CODES as REPAIRS  # noqa: E402
-from processing.sites import Sites, read_sites  # noqa: E402
 
 EVERYTHING = Rules(repair=frozenset(REPAIRS), accept=frozenset(DOUBTS))
 ZONES = ("Europe/Berlin", "Europe/Lisbon", "Australia/Lord_Howe", "Asia/Kathmandu", "UTC")
@@ -114,18 +108,18 @@ def check(body: bytes, zone: str) -> int:
 
 
 def _check_problems(problems: tuple[Problem, ...], count: int, *, good: bool = False) -> None:
-    _require(bool(problems) != good, "a file is read, or refused with problems")
-    _require(count >= len(problems), "every problem counts")
+    require(bool(problems) != good, "a file is read, or refused with problems")
+    require(count >= len(problems), "every problem counts")
     json.dumps([asdict(problem) for problem in problems], allow_nan=False)  # it has to get into an answer
-    _require(all(problem.message and problem.code for problem in problems), "a problem has words")
+    require(all(problem.message and problem.code for problem in problems), "a problem has words")
 
 
 def _check_profile(profile: LoadProfile, *, untouched: bool) -> None:
-    _require(len(profile.time) == len(profile.power) == len(profile.clock) > 0, "there are rows")
-    _require(bool((np.diff(profile.time) == np.timedelta64(900, "s")).all()), "the grid is unbroken")
-    _require(bool((profile.time.astype(np.int64) % 900 == 0).all()), "the grid is that of quarter-hours")
-    _require(bool(np.isfinite(profile.power).all()), "powers are finite")
-    _require(not (untouched and profile.repairs), "nothing is repaired that was not asked for")
+    require(len(profile.time) == len(profile.power) == len(profile.clock) > 0, "there are rows")
+    require(bool((np.diff(profile.time) == np.timedelta64(900, "s")).all()), "the grid is unbroken")
+    require(bool((profile.time.astype(np.int64) % 900 == 0).all()), "the grid is that of quarter-hours")
+    require(bool(np.isfinite(profile.power).all()), "powers are finite")
+    require(not (untouched and profile.repairs), "nothing is repaired that was not asked for")
     json.dumps([asdict(repair) for repair in profile.repairs], allow_nan=False)
 
 
@@ -139,7 +133,7 @@ def _check_numbers(profile: LoadProfile, body: bytes) -> None:
         ]
         rows = rows[-len(profile.power) :]
         found += [[_number(row[at]) for row in rows] for at in range(min(map(len, rows), default=0))]
-    _require(profile.power.tolist() in found, "the powers are those of the file")
+    require(profile.power.tolist() in found, "the powers are those of the file")
 
 
 def _number(cell: str) -> float | None:
@@ -149,37 +143,10 @@ def _number(cell: str) -> float | None:
         return None
 
 
-def _require(holds: bool, rule: str) -> None:  # noqa: FBT001  reads as a sentence
-    if not holds:
-        raise AssertionError(rule)
+def attempt(chance: random.Random) -> tuple[bytes, Callable[[], bool]]:
+    """Change a good file; return it, and what checks it and tells whether it was read in some way."""
+    body, zone = changed(chance.choice(SEEDS), chance), chance.choice(ZONES)
+    return body, lambda: check(body, zone) > 0
 
 
-def run(seed: int, count: int | None, seconds: float) -> tuple[int, int]:
-    """Check so many changed files, or for so long; return how many there were and how many were read."""
-    chance = random.Random(seed)  # noqa: S311  no secret
-    good, number, end = 0, 0, time.monotonic() + seconds
-    bodies = seeds()
-    while number != count and (count is not None or time.monotonic() < end):
-        body = changed(chance.choice(bodies), chance)
-        try:
-            good += check(body, chance.choice(ZONES)) > 0
-        except Exception:
-            print(f"File {number} of seed {seed}: {body!r}", file=sys.stderr)
-            raise
-        number += 1
-    return number, good
-
-
-def main() -> None:
-    """Fuzz and print how much."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=60, help="how long (60)")
-    parser.add_argument("--count", type=int, help="how many files, instead of how long")
-    parser.add_argument("--seed", type=int, default=0, help="start of the random numbers (0)")
-    given = parser.parse_args()
-    number, good = run(given.seed, given.count, given.seconds)
-    print(f"{number} files, {good} of them read in some way, the others refused; no failure.")
-
-
-if __name__ == "__main__":
-    main()
+SEEDS = seeds()
