@@ -10,6 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from edge.errors import RequestError
+from edge.shedding import Load
 from edge.uploads import read_file
 from scripts.fuzzers.rounds import require
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LIMIT = 20_000  # bytes of a body
+LOAD = Load(places=1, queue=0, room=10 * LIMIT)
 FILE = b"Datum,Wert (kW)\n2016-12-25 00:00:00,119.2\n"
 PIECES = [
     *(
@@ -99,7 +101,8 @@ def check(media_type: str, body: bytes, sizes: list[int]) -> bool:
         return {"type": "http.request", "body": pieces.pop(0), "more_body": bool(pieces)}
 
     try:
-        file = asyncio.run(read_file({"type": "http", "headers": headers}, receive, LIMIT))
+        with LOAD.room("ada") as room:
+            file = asyncio.run(read_file({"type": "http", "headers": headers}, receive, LIMIT, room))
     except RequestError as refused:
         require(str(refused) != "", "a refusal has words")
         return False
