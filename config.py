@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Json, SecretStr, ValidationError
 from sqlalchemy import URL
 
 PREFIX = "LASTGANG_"
@@ -93,6 +93,26 @@ class Settings(BaseModel):
     token_minutes: Annotated[int, Field(ge=1, le=1_440, description="Minutes for which a token is good.")] = 60
     issuer: Annotated[str, Field(description="Issuer that tokens name (claim `iss`).")] = "lastgang"
     audience: Annotated[str, Field(description="Audience that tokens are for (claim `aud`).")] = "lastgang"
+    trusted_issuer: Annotated[
+        str | None,
+        Field(description="URL of another issuer (OpenID Connect) whose access tokens are good here as well."),
+    ] = None
+    trusted_audience: Annotated[str | None, Field(description="What that issuer calls this service (claim `aud`).")] = (
+        None
+    )
+    trusted_keys_url: Annotated[
+        str | None, Field(description="Where its key set is, if it has no discovery document that says so.")
+    ] = None
+    trusted_type: Annotated[
+        Literal["at+jwt", "JWT"], Field(description="The `typ` of its access tokens; Entra ID and Keycloak send JWT.")
+    ] = "at+jwt"
+    trusted_scope_claims: Annotated[
+        str, Field(description="Claims with its permissions, divided by commas, such as `scp,roles`.")
+    ] = "scope"
+    trusted_grants: Annotated[
+        Json[dict[str, str]],
+        Field(description='What its permissions open here, such as {"forecaster": "forecast models:read"}.'),
+    ] = {}
     tls_cert_file: Annotated[Path | None, Field(description="PEM file with the certificate and its chain.")] = None
     tls_key_file: Annotated[
         Path | None, Field(description="PEM file with the certificate's private key, without a password.")

@@ -20,12 +20,14 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from pydantic import SecretStr
 
 from auth.database import open_database
-from auth.errors import AuthError, WeakPassword, WeakSigningKey
+from auth.errors import AuthError, InvalidScope, UnusableIssuer, WeakPassword, WeakSigningKey
+from auth.issuer_keys import IssuerKeys
 from auth.keys import Key, new_key, signing_key, verifying_keys
 from auth.passwords import Passwords, strong_enough
 from auth.rotation import write_secret
 from auth.schema import prepare_database
-from auth.scopes import ALL
+from auth.scopes import ALL, parse
+from auth.trusted import Trust, TrustedIssuer
 from auth.users import UserStore
 from config import Settings, SettingsError
 
@@ -64,6 +66,7 @@ def prepare(settings: Settings) -> FirstUser | None:
         _make_certificate(settings)
     check_certificate(settings.certificate, settings.private_key)
     token_keys(settings)
+    trusted_issuer(settings)
     return _first_user(settings)
 
 
@@ -98,6 +101,36 @@ def _text(given: SecretStr | None, file: Path | None) -> str:
     if given is not None:
         return given.get_secret_value()
     return file.read_text().strip() if file is not None and file.exists() else ""
+
+
+def trusted_issuer(settings: Settings) -> TrustedIssuer | None:
+    """Return what verifies the tokens of another issuer; None if the settings name none.
+
+    Raises:
+        SettingsError: what they say of it cannot be used.
+    """
+    issuer = settings.trusted_issuer
+    if issuer is None:
+        if settings.trusted_audience or settings.trusted_keys_url or settings.trusted_grants:
+            raise SettingsError("Other settings LASTGANG_TRUSTED_... are set: set LASTGANG_TRUSTED_ISSUER, too.")
+        return None
+    if issuer == settings.issuer:
+        raise SettingsError("LASTGANG_TRUSTED_ISSUER and LASTGANG_ISSUER are the same. Name another issuer, or none.")
+    try:
+        trust = Trust(
+            issuer,
+            settings.trusted_audience or "",
+            settings.trusted_type,
+            [name.strip() for name in settings.trusted_scope_claims.split(",")],
+            {name: parse(scopes) for name, scopes in settings.trusted_grants.items()},
+            settings.trusted_keys_url,
+            plain_http=not settings.production,
+        )
+    except InvalidScope as error:
+        raise SettingsError(f"LASTGANG_TRUSTED_GRANTS: {error}.") from None
+    except UnusableIssuer as error:
+        raise SettingsError(f"{error}.") from None
+    return TrustedIssuer(trust, IssuerKeys(trust.issuer, trust.keys_url, plain_http=trust.plain_http))
 
 
 def check_certificate(certificate: Path, private_key: Path) -> None:

@@ -30,7 +30,7 @@ from edge.scraping import serve
 from edge.shedding import Load
 from edge.timing import stage
 from edge.turns import Turns
-from first_start import token_keys
+from first_start import token_keys, trusted_issuer
 from models.batching import Batches
 from models.catalogue import Catalogue
 from models.slim_tensorflow import limit_threads
@@ -153,7 +153,7 @@ def log_in() -> LogIn:
 @cache
 def authenticator() -> Authenticator:
     """Return what finds the user behind a token."""
-    return Authenticator(tokens(), users())
+    return Authenticator(tokens(), users(), trusted=trusted_issuer(settings))
 
 
 async def authenticate(token: str) -> Identity:

@@ -76,7 +76,7 @@ class Profile(BaseModel):
     )
     username: str = Field(description="In lower case, however it was typed.")
     disabled: bool = Field(description="False: a disabled user's token is refused.")
-    created_at: datetime = Field(description="UTC.")
+    created_at: datetime | None = Field(description="UTC; null for whom another issuer vouches.")
     scopes: list[str] = Field(description="What the token of this request is good for.")
 
 

@@ -3,6 +3,7 @@
 AuthError
 ├── NotAuthenticated      no bearer token came with the request
 ├── InvalidToken          a token came, and it is not good; the reason is kept for the log
+├── IssuerUnavailable     the keys of the issuer that the token names are not known just now
 ├── InvalidCredentials    unknown user, wrong password or disabled user, told in the same words
 ├── PasswordChecksBusy    too many passwords wait to be checked; says when to come back
 ├── InvalidScope          a scope that is unknown, or was asked for and not granted
@@ -14,6 +15,7 @@ AuthError
 ├── UnknownUser           no user has this name
 ├── WeakPassword          too easy to guess, or impossible to check
 ├── WeakSigningKey        a key that would not protect a token
+├── UnusableIssuer        what the settings say of another issuer cannot be used
 ├── UnusableDatabase      the database of users cannot be opened or prepared
     └── WrongSchema       its schema is that of another version of this code
 
@@ -45,6 +47,18 @@ class InvalidToken(AuthError):
     def __init__(self, reason: str) -> None:
         super().__init__("Could not validate credentials")
         self.reason = reason
+
+
+class IssuerUnavailable(AuthError):
+    """Another issuer never told its keys, or too long ago, so its tokens cannot be verified.
+
+    Attributes:
+        issuer: its name.
+    """
+
+    def __init__(self, issuer: str) -> None:
+        super().__init__(f"The keys of the issuer {issuer} cannot be read just now; try again soon")
+        self.issuer = issuer
 
 
 class InvalidCredentials(AuthError):
@@ -177,6 +191,18 @@ class WeakSigningKey(AuthError):
     def __init__(self, problem: str, remedy: str = "use at least 32 random bytes, `openssl rand -hex 32`") -> None:
         super().__init__(f"The key {problem}; {remedy}")
         self.problem = problem
+
+
+class UnusableIssuer(AuthError):
+    """A setting about another issuer cannot be used.
+
+    Attributes:
+        setting: its variable.
+    """
+
+    def __init__(self, setting: str, problem: str) -> None:
+        super().__init__(f"{setting} {problem}")
+        self.setting = setting
 
 
 class UnusableDatabase(AuthError):

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from auth.access import Access
     from auth.tokens import Tokens
+    from auth.trusted import TrustedIssuer
     from auth.users import UserStore
 
 _BEARER = re.compile(rb"bearer(?: (.*))?", re.IGNORECASE | re.DOTALL)
@@ -37,7 +38,7 @@ class Identity:
     Attributes:
         name: of the user, in lower case.
         disabled: False; it is told by ``GET /users/me``.
-        created_at: of the user, UTC.
+        created_at: of the user, UTC; None for whom another issuer vouches.
         token_id: of the token, 32 hexadecimal digits.
         expires_at: of the token, UTC.
         scopes: what the token is good for now: of its scopes those that its user still has.
@@ -46,7 +47,7 @@ class Identity:
 
     name: str
     disabled: bool
-    created_at: datetime
+    created_at: datetime | None
     token_id: str
     expires_at: datetime
     scopes: frozenset[str]
@@ -58,17 +59,34 @@ def _utc_now() -> datetime:
 
 
 class Authenticator:
-    """Finds the user behind a token, as the user is now: a change counts at once."""
+    """Finds the user behind a token, as the user is now: a change counts at once.
 
-    def __init__(self, tokens: Tokens, users: UserStore, clock: Callable[[], datetime] = _utc_now) -> None:
-        self._tokens, self._users, self._clock = tokens, KnownUsers(users), clock
+    Args:
+        tokens: verifies ours.
+        users: whose they are.
+        clock: returns the aware time now.
+        trusted: verifies those of another issuer, whose users are not ours; None if nobody else is trusted.
+    """
+
+    def __init__(
+        self,
+        tokens: Tokens,
+        users: UserStore,
+        clock: Callable[[], datetime] = _utc_now,
+        trusted: TrustedIssuer | None = None,
+    ) -> None:
+        self._tokens, self._users, self._clock, self._trusted = tokens, KnownUsers(users), clock, trusted
 
     async def __call__(self, token: str) -> Identity:
         """Return who bears the token.
 
         Raises:
             InvalidToken: it is not good, or its user is gone, disabled, or has changed the password since.
+            IssuerUnavailable: it is another issuer's, whose keys are not known just now.
         """
+        if self._trusted is not None and self._trusted.issued(token):
+            said = await self._trusted.verify(token, self._clock())
+            return Identity(said.subject, False, None, said.id, said.expires_at, said.scopes, said.client)  # noqa: FBT003
         claims = self._tokens.verify(token, self._clock())
         user = await self._users.get(claims.subject)
         if user is None:

@@ -114,7 +114,7 @@ class Tokens:
         Raises:
             ValueError: an argument is not as said.
         """
-        issued = int(_seconds(now))
+        issued = int(seconds(now))
         claims = {
             "iss": self.issuer,
             "aud": self.audience,
@@ -139,8 +139,8 @@ class Tokens:
             InvalidToken: for every other text.
             ValueError: `now` has no time zone.
         """
-        seconds = _seconds(now)
-        return self._claims(self._signed(token), seconds)
+        moment = seconds(now)
+        return self._claims(self._signed(token), moment)
 
     def _said(self, token: str) -> dict[str, Any]:
         """Return what a token says whose form and signature are good; the time has no part in it."""
@@ -169,7 +169,7 @@ class Tokens:
             raise InvalidToken("audience")
         subject, token_id = _text(said["sub"], _PLAIN, "subject"), _text(said["jti"], _ID, "id")
         client, scopes = _text(said["client_id"], _PLAIN, "client"), _text(said["scope"], _SCOPES, "scope")
-        issued, expires = _second(said["iat"], "issued at"), _second(said["exp"], "expiry")
+        issued, expires = second(said["iat"], "issued at"), second(said["exp"], "expiry")
         if issued > now + LEEWAY:
             raise InvalidToken("issued in the future")
         if not 0 < expires - issued <= self.lifetime.total_seconds():
@@ -187,14 +187,16 @@ def _text(value: object, form: re.Pattern[str], name: str) -> str:
     return value
 
 
-def _second(value: object, name: str) -> int:
+def second(value: object, name: str) -> int:
+    """Return a claim that is a time: whole seconds since 1970, before the year 10000."""
     # To isinstance, true would be an integer.
     if type(value) is not int or not 0 <= value <= LATEST:
         raise InvalidToken(name)
     return value
 
 
-def _seconds(now: datetime) -> float:
+def seconds(now: datetime) -> float:
+    """Return an aware time as seconds since 1970."""
     if now.tzinfo is None:
         raise ValueError("The time now needs a time zone")
     return now.timestamp()

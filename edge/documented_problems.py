@@ -20,6 +20,7 @@ from auth.errors import (
     InvalidCredentials,
     InvalidScope,
     InvalidToken,
+    IssuerUnavailable,
     NotAuthenticated,
     PasswordChecksBusy,
     UnusableDatabase,
@@ -40,7 +41,7 @@ from processing.errors import InvalidLoadProfile, Problem
 
 _RECORD = (TrailUnwritable(Path(), ""),)
 _STORE = (SQLAlchemyError(), UnusableDatabase("postgresql://db/users", "it is gone"), TimeoutError(), Overloaded(1))
-_CLOSED = (NotAuthenticated(), InvalidToken("expired"), *_STORE)
+_CLOSED = (NotAuthenticated(), InvalidToken("expired"), IssuerUnavailable("https://sso.example.org"), *_STORE)
 _SCOPED = {
     scope: (*_CLOSED, InsufficientScope(scope, frozenset({"models:read"} - {scope})))
     for scope in (FORECAST, BACKTEST, METRICS, MODELS_READ)

@@ -10,9 +10,13 @@ PLAIN = serialization.NoEncryption()
 Private = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
 
-@cache
 def private(kind: str, which: str = "") -> Private:
     """Return a private key of the kind, such as 'RSA 3072' or 'P-256'; another one for another `which`."""
+    return _made(kind, which)
+
+
+@cache
+def _made(kind: str, _: str) -> Private:
     if kind == "Ed25519":
         return ed25519.Ed25519PrivateKey.generate()
     if kind.startswith("RSA"):

@@ -26,6 +26,7 @@ EXAMPLES = [
     (edge_errors.MalformedUpload("Broken."), 400, "Broken."),
     (auth_errors.NotAuthenticated(), 401, "Not authenticated"),
     (auth_errors.InvalidToken("nightingale"), 401, "Could not validate credentials"),
+    (auth_errors.IssuerUnavailable("https://sso.test"), 503, "issuer https://sso.test"),
     (auth_errors.InvalidCredentials(), 401, "Incorrect username or password"),
     (model_errors.UnknownModel("x", ["gru"]), 404, "No model is named 'x'; known: gru"),
     (model_errors.UnknownVersion("gru", "9", "stable (1)"), 404, "no version or label '9'; there are: stable (1)"),
