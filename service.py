@@ -18,7 +18,6 @@ made in `worker.py`.
 
 import asyncio
 import logging
-from threading import Thread
 from typing import Any, cast
 
 import bentoml
@@ -45,6 +44,7 @@ from forecasting.bulk import site_forecasts
 from forecasting.hindsight import LEVEL, backtests, reader_of_past, surprises, usual_levels
 from forecasting.power import power_soon
 from forecasting.rolling import intervals, prior
+from models.behind import behind
 from models.watching import Watch
 from processing.sites import Site, Sites, read_sites
 from processing.table import read_table
@@ -53,7 +53,6 @@ from worker import (
     auditor,
     authenticate,
     catalogue,
-    compile_rest,
     load,
     metrics,
     note,
@@ -133,7 +132,7 @@ class Lastgang:
             # BentoML inspects the signature of a class's method for each request; the instance's own it just calls.
             setattr(self, method.__name__, method)
         prefer_short_requests()
-        Thread(target=compile_rest, name="compile", daemon=True).start()
+        behind(catalogue().compile_rest)
         if settings.watch_seconds:
             Watch(catalogue(), settings.watch_seconds).start()
 

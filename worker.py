@@ -10,7 +10,6 @@ import sys
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from threading import get_native_id
 
 from auditing import actor, open_trail
 from auth.app import LogIn, create_app
@@ -33,15 +32,15 @@ from edge.turns import Turns
 from first_start import token_keys, trusted_issuer
 from models.batching import Batches
 from models.catalogue import Catalogue
-from models.slim_tensorflow import limit_threads
+from models.slim_tensorflow import limit_arenas, limit_threads
 from models.store import Store
 
-BEHIND = 10  # of the 19 steps down that Linux knows: on a busy machine still a tenth of a core
 SWITCH = 0.0005  # seconds; Python's 0.005 let a short request wait three times as long beside 10,000 sites
 BATCH_SIZES = (1, 16)  # windows that a model is compiled for; after the start, some seconds and 18 MB for each
 
 with stopping_the_start():
     settings = load_settings()
+limit_arenas()
 
 
 @cache
@@ -49,13 +48,6 @@ def catalogue() -> Catalogue:
     """Return the models of this worker; `Lastgang.__init__` loads them."""
     limit_threads(max(1, cores() // settings.workers))
     return Catalogue(Store(), batch_sizes=BATCH_SIZES, gather=lambda runner: Batches(runner, metrics().batch))
-
-
-def compile_rest() -> None:
-    """Compile what the catalogue has left for later, behind what requests need; in a thread of its own."""
-    if sys.platform == "linux":  # elsewhere a thread has no priority of its own
-        os.setpriority(os.PRIO_PROCESS, get_native_id(), BEHIND)
-    catalogue().compile_rest()
 
 
 def prefer_short_requests() -> None:

@@ -12,7 +12,7 @@ from models.errors import NonFiniteForecast
 from processing.errors import Problem
 from processing.sites import Site
 
-AT_ONCE = 128  # sites of one request that are in memory and that a model gets at a time; 2 MB of input
+AT_ONCE = 64  # sites of one request that are in memory and that a model gets at a time; 1 MB of input
 
 
 def site_forecasts(model: ServedModel, sites: Iterable[Site], levels: Sequence[float] = ()) -> Iterator[SiteAnswer]:

@@ -21,7 +21,8 @@ from processing.reading import LoadProfile
 Floats = npt.NDArray[np.float64]
 Inputs = npt.NDArray[np.float32]
 
-AT_ONCE = 256  # windows in one call; 5 MB of input
+AT_ONCE = 64  # windows in one call: 1.2 MB of input, which stay in the processor's cache from copying to computing
+MANY = 4_096  # windows of one request that are worth a batch size of their own from the next one on
 _THREADS = min(2, os.cpu_count() or 1)  # a compiled model lets go of the interpreter while it runs
 
 
@@ -52,15 +53,16 @@ def replay(model: ServedModel, histories: Sequence[History]) -> list[Floats]:
 
     def run(start: int) -> None:
         stop = min(start + AT_ONCE, total)
-        windows = np.empty((_whole(stop - start, model.runner.batch_sizes[-1]), *shape), np.float32)
+        windows = np.empty((stop - start, *shape), np.float32)
         for at in range(int(np.searchsorted(ends, start, "right")), int(np.searchsorted(ends, stop, "left")) + 1):
             before = int(ends[at]) - len(histories[at].origins)
             part = histories[at].origins[max(start - before, 0) : stop - before]
             first = max(before - start, 0)
             _cut(inputs[at], part, windows[first : first + len(part)])
-        windows[stop - start :] = windows[stop - start - 1]
-        answers[start:stop] = _finite(model, windows)[: stop - start]
+        answers[start:stop] = _finite(model, windows)
 
+    if total >= MANY:
+        model.runner.widen(AT_ONCE)
     if total <= AT_ONCE:
         for start in range(0, total, AT_ONCE):
             run(start)
@@ -77,11 +79,6 @@ def _cut(rows: Inputs, origins: range, windows: Inputs) -> None:
     views = np.lib.stride_tricks.sliding_window_view(rows, length, axis=0).transpose(0, 2, 1)
     first = origins.start - length + 1
     windows[:] = views[first : first + len(origins) * origins.step : origins.step]
-
-
-def _whole(rows: int, size: int) -> int:
-    """Round up to whole batches: filling the last one costs less than its rows one by one."""
-    return -(-rows // size) * size
 
 
 def _finite(model: ServedModel, windows: Inputs) -> npt.NDArray[np.float32]:

@@ -2,10 +2,10 @@
 
 In: (n, window, c) float32, normalised columns in the card's order. Out: (n, horizon) float32, normalised.
 Compiling takes some seconds for each batch size, so every size is compiled and run once before it is used, in the
-constructor or by `compile_rest`, and a call of any other size is cut and padded to these. Where compiling is left for
-later the smallest size answers at once without XLA: 2.5 ms for a week of the shipped networks instead of 0.5, and the
-same numbers to a millionth. Refused: a model whose real shapes contradict its card, one without a finite answer even to
-an ordinary week, and later answers that are not finite.
+constructor, by `compile_rest` or by `widen`, and a call of any other size is cut and padded to these. Where compiling
+is left for later the smallest size answers at once without XLA: 2.5 ms for a week of the shipped networks instead of
+0.5, and the same numbers to a millionth. Refused: a model whose real shapes contradict its card, one without a finite
+answer even to an ordinary week, and later answers that are not finite.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from threading import Lock
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from models import keras_file, saved_model
+from models.behind import behind
 from models.card import CARD, ModelCard
 from models.errors import InvalidCard, ModelUnavailable, NonFiniteForecast, RefusedWeights
 from models.slim_tensorflow import core, give_back_memory
@@ -27,6 +29,7 @@ from models.weights import weight_root
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
+    from threading import Thread
 
     from numpy.typing import NDArray
 
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 _Call = Callable[[Any], Any]
 TIMED = 3  # calls of each batch size, of which the quickest counts
+_one_by_one = Lock()  # two sizes compiled side by side take no less time and twice the memory
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,8 @@ class Runner:
         self._directory = directory
         self._call = _load(directory, card)
         sizes = sorted(set(batch_sizes))
-        self._later = sizes if rest_later else []
+        self._known = set(sizes)
+        self._later = list(sizes) if rest_later else []
         self._xla, self.compiled = True, False
         self._ready = self._warm(sizes[:1], xla=False) if rest_later else self._compiled(sizes)
         self._try(directory)
@@ -90,9 +95,30 @@ class Runner:
         Raises:
             RefusedWeights, InvalidCard: as the constructor does; the sizes that there are stay.
         """
-        later, self._later = self._later, []
-        for size in later:
-            self._ready = {**self._ready, **self._compiled([size])}
+        while True:
+            with _one_by_one:
+                if not self._later:
+                    return
+                size = self._later.pop(0)
+                self._ready = {**self._ready, **self._compiled([size])}
+
+    def widen(self, size: int) -> Thread | None:
+        """Compile one more size behind the requests; the others answer meanwhile.
+
+        Returns:
+            The thread that compiles it; None if it was asked for before.
+        """
+        if size in self._known:
+            return None
+        self._known.add(size)
+        self._later.append(size)
+        return behind(self._compile_wide)
+
+    def _compile_wide(self) -> None:
+        try:
+            self.compile_rest()
+        except (RefusedWeights, InvalidCard) as error:
+            log.warning("model %s goes on without larger batches (%s)", self.card.name, error)
 
     def predict(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Forecast.

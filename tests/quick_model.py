@@ -20,10 +20,15 @@ DAY, H = 96, 8
 PLAIN = {"levels": [0.05, 0.5, 0.95], "kw": [[-3.0] * H, [0.0] * H, [3.0] * H]}
 
 
-class Yesterday:
-    """A runner that repeats the last day's values; from a window that ends with more than 1e6 it has no answer."""
+class Quick:
+    """What a runner has besides its answers."""
 
-    batch_sizes = (1, 32)
+    def widen(self, size: int) -> None:
+        """Do as `Runner.widen` where there is nothing to compile."""
+
+
+class Yesterday(Quick):
+    """A runner that repeats the last day's values; from a window that ends with more than 1e6 it has no answer."""
 
     def predict(self, x: Any) -> Any:
         """Answer as `Runner.predict` does."""
@@ -32,10 +37,8 @@ class Yesterday:
         return x[:, -DAY : -DAY + H, 0]
 
 
-class LastValue:
+class LastValue(Quick):
     """A runner that repeats the last value."""
-
-    batch_sizes = (1,)
 
     def predict(self, x: Any) -> Any:
         """Answer as `Runner.predict` does."""

@@ -118,6 +118,20 @@ def test_larger_batches_can_wait(tmp_path: Path) -> None:
     assert np.array_equal(answers[0], answers[2])
 
 
+def test_one_more_size_is_compiled_behind(tmp_path: Path) -> None:
+    """It is compiled once, however often it is asked for, and then it is used."""
+    folder = model_folder(tmp_path / "model")
+    runner = Runner(folder, card_of(folder), SIZES)
+    x = noise(3 * SIZES[-1])
+    before = runner.predict(x)
+    threads = [runner.widen(size) for size in (2 * SIZES[-1], SIZES[0], 2 * SIZES[-1])]
+    assert threads[0] is not None
+    threads[0].join()
+    assert threads[1:] == [None, None]
+    assert runner.batch_sizes == (*SIZES, 2 * SIZES[-1])
+    assert np.array_equal(runner.predict(x), before)
+
+
 def test_threads_do_not_disturb_one_another(toy: Runner) -> None:
     """Calls at the same time give what each gives alone."""
     inputs = [noise(n) for n in range(1, 9)] * 4

@@ -172,7 +172,7 @@ def test_freed_memory_is_given_back(model: Path) -> None:
     """What lies free between things in use is the system's again, where the C library can do that."""
     code = """
 import psutil
-from models.slim_tensorflow import _malloc_trim, give_back_memory
+from models.slim_tensorflow import _of_c, give_back_memory
 
 def resident():
     return psutil.Process().memory_info().rss
@@ -181,8 +181,42 @@ pieces = [bytes(1000) for _ in range(100_000)]
 pieces[:-1] = []
 before = resident()
 give_back_memory()
-print("gave back" if before - resident() > 50_000_000 else "kept", _malloc_trim())
+print("gave back" if before - resident() > 50_000_000 else "kept", _of_c("malloc_trim"))
 """
     if (told := run(code, model)).endswith("None\n"):
         pytest.skip("this C library has no malloc_trim")
     assert told.startswith("gave back")
+
+
+def test_threads_share_an_arena(model: Path) -> None:
+    """However many threads allocate side by side, the C library keeps two arenas, where it can be told."""
+    code = """
+import ctypes
+from threading import Barrier, Thread
+from models.slim_tensorflow import _of_c, limit_arenas
+
+limit_arenas()
+library, all_there = ctypes.CDLL(None), Barrier(20)
+
+def allocate():
+    library.free(library.malloc(100_000))
+    all_there.wait()
+    library.free(library.malloc(100_000))
+
+threads = [Thread(target=allocate) for _ in range(20)]
+library.malloc.restype, library.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+for step in (Thread.start, Thread.join):
+    for thread in threads:
+        step(thread)
+told = Path(sys.argv[1]) / "arenas.xml"
+if _of_c("mallopt") and _of_c("malloc_info"):
+    library.fopen.restype, library.fopen.argtypes = ctypes.c_void_p, [ctypes.c_char_p] * 2
+    library.malloc_info.argtypes, library.fclose.argtypes = [ctypes.c_int, ctypes.c_void_p], [ctypes.c_void_p]
+    file = library.fopen(str(told).encode(), b"w")
+    library.malloc_info(0, file)
+    library.fclose(file)
+    print(told.read_text().count("<heap nr="), "arenas")
+"""
+    if not (told := run(code, model)):
+        pytest.skip("this C library has no mallopt")
+    assert told in {"1 arenas\n", "2 arenas\n"}
