@@ -136,13 +136,12 @@ def test_a_lied_length_does_not_help() -> None:
         send(b"x" * (LIMIT + 1), "text/csv", content_length="3")
 
 
-@pytest.mark.parametrize("length", [None, "0", "1", "400", "520", "900"])
-def test_a_body_in_pieces_arrives_whole_whatever_was_declared(length: str | None) -> None:
+@pytest.mark.parametrize("length", ["", "0", "1", "400", "520", "900"])
+def test_a_body_in_pieces_arrives_whole_whatever_was_declared(length: str) -> None:
     """A declared length only says how much room to make."""
     whole = bytes(range(256)) * 2 + b"the last"
     pieces = [whole[at : at + 13] for at in range(0, len(whole), 13)]
-    declared = {} if length is None else {"content_length": length}
-    assert send(pieces, "text/csv", **declared)["upload"] == whole
+    assert send(pieces, "text/csv", content_length=length)["upload"] == whole
 
 
 def _waiting(message: Message | None, path: str = "/predict/gru") -> None:
