@@ -31,5 +31,4 @@ def test_whatever_the_document_allows_or_forbids(store: Path, tmp_path: Path, se
         assert server.stop() == 0
         assert "Traceback" not in server.output
     (count,) = re.findall(r"(\d+) generated", done.stdout)
-    print(f"schemathesis: {count} cases")
     assert int(count) > 500
