@@ -188,6 +188,20 @@ class Settings(BaseModel):
         BeforeValidator(_address),
         Field(description="Address of that port; whoever reaches it reads the metrics."),
     ] = IPv4Address("127.0.0.1")
+    otlp_endpoint: Annotated[
+        str | None,
+        Field(
+            pattern=r"^https?://[^\s/@?#]+(/[^\s@?#]*)?$",
+            description="Collector that takes OpenTelemetry traces, as in http://collector:4318; unset, none are made.",
+        ),
+    ] = None
+    otlp_headers: Annotated[
+        SecretStr | None,
+        Field(description="Headers that the collector wants, as in `authorization=Bearer x`, separated by commas."),
+    ] = None
+    trace_ratio: Annotated[
+        float, Field(ge=0, le=1, description="How many of the requests are traced, 0 to 1, if a collector is set.")
+    ] = 0.1
     open_docs: Annotated[
         bool | None,
         Field(description="Whether `/` and `/docs.json` need no token; if unset, only in development."),
@@ -212,6 +226,13 @@ class Settings(BaseModel):
     def body_room(self) -> int:
         """Bytes of large bodies that one worker holds at a time."""
         return 4 * max(self.max_body_bytes, self.max_bulk_bytes)
+
+    @property
+    def collector_headers(self) -> dict[str, str]:
+        """Name → value of the headers for the collector of traces."""
+        given = self.otlp_headers.get_secret_value() if self.otlp_headers else ""
+        pairs = (one.partition("=") for one in given.split(",") if one.strip())
+        return {name.strip().lower(): value.strip() for name, _, value in pairs}
 
     @property
     def user_database(self) -> str:

@@ -60,6 +60,7 @@ from worker import (
     sampler,
     serve_metrics,
     settings,
+    tracing,
     turns,
 )
 
@@ -77,6 +78,7 @@ MIDDLEWARES: tuple[tuple[Any, dict[str, Any]], ...] = (  # the outermost first
         {
             "routes": ROUTES,
             "metrics": metrics,
+            "tracing": tracing,
             "server_timing": settings.server_timing,
             "access_log": settings.access_log,
         },
@@ -143,9 +145,11 @@ class Lastgang:
 
     @bentoml.on_shutdown
     def stop(self) -> None:
-        """Tell the audit log that this worker ends; runs once, after its last answer."""
+        """Tell the audit log that this worker ends, and send its last traces; runs once, after its last answer."""
         if settings.audit:
             auditor().close()
+        if (traces := tracing()) is not None:
+            traces.close()
 
     async def __is_ready__(self) -> bool:
         """Tell `/readyz` whether every model has been loaded and has run once."""

@@ -10,6 +10,7 @@ import sys
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from auditing import actor, open_trail
 from auth.app import LogIn, create_app
@@ -34,6 +35,9 @@ from models.batching import Batches
 from models.catalogue import Catalogue
 from models.slim_tensorflow import limit_arenas, limit_threads
 from models.store import Store
+
+if TYPE_CHECKING:
+    from edge.tracing import Tracing
 
 SWITCH = 0.0005  # seconds; Python's 0.005 let a short request wait three times as long beside 10,000 sites
 BATCH_SIZES = (1, 16)  # windows that a model is compiled for; after the start, some seconds and 18 MB for each
@@ -85,6 +89,19 @@ def serve_metrics() -> None:
             f"LASTGANG_METRICS_PORT: {settings.metrics_host} port {settings.metrics_port} cannot be listened on "
             f"({error.strerror}). Stop what uses it, or set another; 0 has none."
         ) from None
+
+
+@cache
+def tracing() -> "Tracing | None":
+    """Return what traces the requests of this worker, if a collector is set."""
+    if settings.otlp_endpoint is None:
+        return None
+    from bentoml import server_context  # noqa: PLC0415  # as above
+
+    from edge.tracing import Tracing  # noqa: PLC0415  # it loads a lot
+
+    build = server_context.bento_version
+    return Tracing(settings.otlp_endpoint, settings.trace_ratio, settings.collector_headers, build)
 
 
 @cache

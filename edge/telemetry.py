@@ -5,18 +5,26 @@ The id is the client's own `X-Request-Id` if that is safe to write anywhere, and
 logged meanwhile. Nothing here reads a query or a body, and a path is only ever told as its route's template.
 """
 
+from __future__ import annotations
+
 import logging
 import re
 import secrets
-from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from time import perf_counter
+from typing import TYPE_CHECKING
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-from edge.metrics import Metrics
-from edge.routes import METHODS, OTHER, Routes
+from edge.routes import METHODS, OTHER
 from edge.timing import RECORD, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from edge.metrics import Metrics
+    from edge.routes import Routes
+    from edge.tracing import Tracing
 
 access = logging.getLogger("lastgang.access")
 
@@ -40,21 +48,23 @@ class TelemetryMiddleware:
         app: the rest of the service.
         routes: the templates of all paths that are served.
         metrics: gives what counts in this worker.
+        tracing: gives what traces requests, or None if nothing does.
         server_timing: whether each answer says where its time went, in the header `Server-Timing` (W3C).
         access_log: whether each request leaves a line in the log.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # one layer, so that a request passes one
         self,
         app: ASGIApp,
         *,
         routes: Routes,
         metrics: Callable[[], Metrics],
+        tracing: Callable[[], Tracing | None] = lambda: None,
         server_timing: bool = False,
         access_log: bool = False,
     ) -> None:
         self.app = app
-        self._route, self._metrics = routes, metrics
+        self._route, self._metrics, self._tracing = routes, metrics, tracing
         self._server_timing, self._access_log = server_timing, access_log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -67,7 +77,9 @@ class TelemetryMiddleware:
         scope.setdefault("state", {})["request_id"] = record.id
         status = int(HTTPStatus.INTERNAL_SERVER_ERROR)  # what the server answers if nobody here does
         received = 0
-        metrics = self._metrics()
+        metrics, tracing = self._metrics(), self._tracing()
+        route = self._route(scope["path"])
+        span = tracing and tracing.begin(record, scope["headers"], scope["method"], route)
 
         async def counted() -> Message:
             nonlocal received
@@ -91,11 +103,13 @@ class TelemetryMiddleware:
         try:
             await self.app(scope, counted, told)
         finally:
-            route, seconds = self._route(scope["path"]), perf_counter() - start
+            seconds = perf_counter() - start
             with metrics.never_failing():
                 metrics.answered(route, scope["method"], status, seconds, received, record)
             if self._access_log:
                 self._log(scope, route, record, status, seconds)
+            if tracing and span:
+                tracing.end(span, record, status)
             RECORD.reset(token)
 
     @staticmethod

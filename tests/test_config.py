@@ -55,6 +55,13 @@ def test_the_environment_counts(name: str, value: str, attribute: str, expected:
     assert getattr(load_settings({PREFIX + name: value}), attribute) == expected
 
 
+def test_headers_for_a_collector() -> None:
+    """Names and values, as OpenTelemetry's own variable has them."""
+    given = load_settings({"LASTGANG_OTLP_HEADERS": "Authorization=Basic YTpi==, x-tenant = 7"})
+    assert given.collector_headers == {"authorization": "Basic YTpi==", "x-tenant": "7"}
+    assert load_settings({}).collector_headers == {}
+
+
 def test_localhost_is_an_address() -> None:
     """BentoML takes addresses only; the one name that everybody writes is understood."""
     assert str(load_settings({"LASTGANG_HOST": "localhost"}).host) == "127.0.0.1"
@@ -78,6 +85,8 @@ BAD = [
     ("PORT", "0"),
     ("PORT", "tcp://10.0.0.1:8443"),  # what Kubernetes sets for a service of this name
     ("HOST", "example.org"),
+    ("OTLP_ENDPOINT", "collector:4318"),
+    ("OTLP_ENDPOINT", "http://user:password@collector:4318"),
     ("ENV", "prod"),
     ("WORKERS", "many"),
     ("MAX_BODY_BYTES", "10MB"),
@@ -109,7 +118,14 @@ def test_a_secret_may_come_from_a_file(name: str, tmp_path: Path) -> None:
 
 def test_secrets_are_these() -> None:
     """Whatever is secret can come from a file and never shows."""
-    assert set(SECRETS) == {"first_password", "database_url", "signing_key", "verifying_keys", "audit_key"}
+    assert set(SECRETS) == {
+        "first_password",
+        "database_url",
+        "signing_key",
+        "verifying_keys",
+        "audit_key",
+        "otlp_headers",
+    }
 
 
 @pytest.mark.parametrize("content", [None, " \n"])

@@ -1,0 +1,115 @@
+"""What a running service tells of itself: metrics on a port of their own, traces, and a log of JSON lines."""
+
+import json
+import os
+import re
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from collector import Collector, collecting
+from e2e.running import LAUNCH, PASSWORD, PROJECT, READY, Place, Running, free_port
+
+WORKER = "_bentoml_impl.worker.service"
+
+
+@pytest.fixture(scope="module")
+def collector() -> Iterator[Collector]:
+    """Give a collector of traces."""
+    with collecting() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def metrics_port() -> int:
+    """Give the port of the metrics."""
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def told(
+    tmp_path_factory: pytest.TempPathFactory, store: Path, collector: Collector, metrics_port: int
+) -> Iterator[tuple[Place, Running]]:
+    """Give a service that tells all that it can."""
+    # A store of its own: BentoML empties the folder of the metrics in it at each start.
+    own = tmp_path_factory.mktemp("bentoml")
+    (own / "models").symlink_to(store / "models")
+    place = Place(tmp_path_factory.mktemp("home"), own, free_port())
+    settings = {
+        "LASTGANG_FIRST_USER": "ada",
+        "LASTGANG_FIRST_PASSWORD": PASSWORD,
+        "LASTGANG_LOG_FORMAT": "json",
+        "LASTGANG_ACCESS_LOG": "true",
+        "LASTGANG_METRICS_PORT": str(metrics_port),
+        "LASTGANG_OTLP_ENDPOINT": collector.url,
+        "LASTGANG_TRACE_RATIO": "1",
+        "LASTGANG_WORKERS": "2",
+    }
+    with Running(LAUNCH, place.environment(**settings)) as running:
+        yield place, running.wait_for(READY)
+
+
+def scrape(port: int) -> str:
+    """Return the metrics as a scraper nearby gets them."""
+    return httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).raise_for_status().text
+
+
+def requests(text: str) -> float:
+    """Return how many requests were answered in all."""
+    return sum(map(float, re.findall(r"^lastgang_requests_total\{.*\} (\S+)$", text, re.MULTILINE)))
+
+
+def test_a_service_tells_of_itself(
+    told: tuple[Place, Running], collector: Collector, metrics_port: int, week: bytes
+) -> None:
+    """A request is counted, traced and logged under its id; a worker that is killed takes no count with it."""
+    place, running = told
+    with place.client(place.log_in("ada", PASSWORD)) as client:
+        answer = client.post("/predict/gru", files={"file": week}, headers={"X-Request-Id": "e2e-1"})
+        assert (answer.status_code, answer.headers["x-request-id"]) == (200, "e2e-1")
+        bad = client.get("/nightingale%0aERROR")
+        assert bad.json()["instance"] == f"urn:lastgang:request:{bad.headers['x-request-id']}"
+        inside = client.get("/metrics").text
+    table = (PROJECT / "docs" / "observability.md").read_text()
+    documented = set(re.findall(r"^\| `(lastgang_\w+)` \|", table, re.MULTILINE))
+    outside = scrape(metrics_port)
+    for text in (inside, outside):
+        names = set(re.findall(r"^# TYPE (\S+) ", text, re.MULTILINE))
+        assert names <= documented
+        assert documented - names <= {"lastgang_model_switches_total", "lastgang_audit_lines_total"}
+    assert 'lastgang_requests_total{method="POST",route="/predict/{model}",status="200"} 1.0' in outside
+
+    before = requests(outside)
+    (first, *_), settled = workers(running), time.monotonic() + 60
+    os.kill(first, signal.SIGKILL)
+    while first in workers(running) and time.monotonic() < settled:
+        time.sleep(0.1)
+    assert requests(scrape(metrics_port)) >= before
+    assert not list((place.store / "prometheus_multiproc_dir").glob(f"*_{first}.db"))
+
+    assert running.stop() == 0
+    names = {span.name for span in collector.spans}
+    assert {"POST /token", "GET /metrics", "GET other"} <= names
+    assert b"nightingale" not in collector.raw
+
+
+def workers(running: Running) -> list[int]:
+    """Return the processes that serve."""
+    children = psutil.Process(running._process.pid).children(recursive=True)
+    return [one.pid for one in children if WORKER in one.cmdline() and one.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_its_log_is_json(told: tuple[Place, Running]) -> None:
+    """Every line of ours and of the libraries' is an object; the access line has the id; nobody forged one."""
+    _, running = told
+    lines = [json.loads(line) for line in running.output.splitlines() if line.startswith("{")]
+    access = [line for line in lines if line["logger"] == "lastgang.access"]
+    (one,) = [line for line in access if line.get("request_id") == "e2e-1"]
+    assert (one["route"], one["status"], one["subject"]) == ("/predict/{model}", 200, "ada")
+    assert re.fullmatch("[0-9a-f]{32}", one["trace_id"])
+    assert "nightingale" not in running.output
+    assert {"bentoml.serve", "models.catalogue", "lastgang.access"} <= {line["logger"] for line in lines}
