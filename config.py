@@ -18,6 +18,9 @@ from sqlalchemy import URL
 
 PREFIX = "LASTGANG_"
 CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")  # Linux's own: microseconds that a container may use, and in how many
+# The memory that a container may use, in bytes: of control groups 2, then 1.
+MEMORY_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+BESIDE_WORKERS, A_WORKER = 300_000_000, 400_000_000  # bytes: the supervisor and the files that all map; a busy worker
 PROJECT = Path(__file__).resolve().parent
 # A Bento is copied, exported and made into images: nothing of this machine may be written into it.
 IN_A_BENTO = (PROJECT.parent / "bento.yaml").exists()
@@ -34,6 +37,16 @@ def cores() -> int:
         quota, period = CPU_LIMIT.read_text(encoding="ascii").split()
         usable = min(usable, max(1, round(int(quota) / int(period))))  # "max" is no number: no limit
     return usable
+
+
+def workers() -> int:
+    """Return how many processes serve by default: one for each core, up to four, and no more than the memory is for."""
+    fitting = 4
+    for file in MEMORY_LIMITS:
+        with suppress(OSError, ValueError):
+            limit = int(file.read_text(encoding="ascii"))  # "max" is no number: no limit
+            fitting = min(fitting, max(1, (limit - BESIDE_WORKERS) // A_WORKER))
+    return min(cores(), fitting)
 
 
 def _address(value: Any) -> Any:
@@ -64,8 +77,9 @@ class Settings(BaseModel):
     ] = IPv4Address("127.0.0.1")
     port: Annotated[int, Field(ge=1, le=65_535, description="Port to listen on; it speaks TLS only.")] = 8443
     workers: Annotated[
-        int, Field(ge=1, le=64, description="Processes that serve, by default one for each core, up to four.")
-    ] = min(cores(), 4)
+        int,
+        Field(ge=1, le=64, description="Processes that serve; by default one for each core, up to four, that fits."),
+    ] = workers()
     threads: Annotated[
         int, Field(ge=1, le=256, description="Long requests (many sites, backtests) that one worker does at a time.")
     ] = 2
@@ -134,6 +148,10 @@ class Settings(BaseModel):
     body_seconds: Annotated[
         float, Field(gt=0, le=3_600, description="Seconds within which a request's body must have arrived.")
     ] = 20.0
+    drain_seconds: Annotated[
+        float,
+        Field(ge=0, le=300, description="Seconds for which a service that is told to stop is not ready, but answers."),
+    ] = 0.0
     audit: Annotated[bool, Field(description="Whether the audit log is written.")] = True
     audit_key: Annotated[
         SecretStr | None,
@@ -318,4 +336,7 @@ def _from_file(environ: Mapping[str, str], name: str) -> str:
 def _sentence(fault: Any) -> str:
     name = str(fault["loc"][0])
     given = "" if name in SECRETS else f"={fault['input']}"
-    return f"{PREFIX}{name.upper()}{given} cannot be used: {fault['msg']}. {Settings.model_fields[name].description}"
+    said = f"{PREFIX}{name.upper()}{given} cannot be used: {fault['msg']}. {Settings.model_fields[name].description}"
+    if name == "port" and str(fault["input"]).startswith("tcp://"):
+        said += " Kubernetes sets it so for a Service named lastgang: put `enableServiceLinks: false` into the pod."
+    return said

@@ -16,7 +16,7 @@ EVERY_INTERFACE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # compare
 def ready(url: str) -> bool:
     """Tell whether the service at this address is ready."""
     # It is on this very machine; its certificate may be for another name.
-    context = ssl._create_unverified_context()  # noqa: S323, SLF001
+    context = ssl._create_unverified_context()  # noqa: S323, SLF001  # nosec B323
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
     try:
         with opener.open(f"{url}/readyz", timeout=5) as answer:
@@ -32,4 +32,5 @@ def address(host: str, port: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(not ready(address(os.environ.get("LASTGANG_HOST") or "127.0.0.1", os.environ.get("LASTGANG_PORT") or "8443")))
+    host, port = os.environ.get("LASTGANG_HOST") or "127.0.0.1", os.environ.get("LASTGANG_PORT") or "8443"
+    sys.exit(not ready(address(host, port)))

@@ -31,6 +31,7 @@ from edge.access import PROBES, needs
 from edge.answers import SiteAnswer
 from edge.asking import Asked, understand
 from edge.audited import AuditMiddleware
+from edge.draining import DrainMiddleware
 from edge.problems import ProblemMiddleware, answering
 from edge.queries import ANOMALIES, BACKTEST, FORECAST, PREDICT
 from edge.routes import Routes
@@ -53,6 +54,7 @@ from worker import (
     auditor,
     authenticate,
     catalogue,
+    drain,
     load,
     metrics,
     note,
@@ -73,6 +75,7 @@ UPLOADS |= dict.fromkeys(("/forecast/", "/backtest/", "/anomalies/"), settings.m
 ROUTES = Routes(path for _, path in ACCESS)
 AUDIT = {"auditor": auditor, "routes": ROUTES, "unrecorded": OPEN - {("POST", "/token")}}
 MIDDLEWARES: tuple[tuple[Any, dict[str, Any]], ...] = (  # the outermost first
+    (DrainMiddleware, {"drain": drain}),
     (
         TelemetryMiddleware,
         {
@@ -137,6 +140,7 @@ class Lastgang:
         behind(catalogue().compile_rest)
         if settings.watch_seconds:
             Watch(catalogue(), settings.watch_seconds).start()
+        drain.on_sigterm()
 
     @bentoml.on_startup
     async def watch_itself(self) -> None:
@@ -152,8 +156,8 @@ class Lastgang:
             traces.close()
 
     async def __is_ready__(self) -> bool:
-        """Tell `/readyz` whether every model has been loaded and has run once."""
-        return catalogue().ready
+        """Tell `/readyz` whether every model has been loaded and has run once, and the worker is not leaving."""
+        return catalogue().ready and not drain.begun
 
     # BentoML makes a schema from what a method says that it returns, and knows none for a Response: hence Any.
     @bentoml.api(route="/predict/{model}")

@@ -23,6 +23,7 @@ from auth.users import UserStore
 from config import SettingsError, cores, load_settings, stopping_the_start
 from edge import pages
 from edge.audited import Auditor
+from edge.draining import Drain
 from edge.metrics import Metrics
 from edge.problems import handle_errors
 from edge.sampling import Sampler
@@ -45,6 +46,7 @@ BATCH_SIZES = (1, 16)  # windows that a model is compiled for; after the start, 
 with stopping_the_start():
     settings = load_settings()
 limit_arenas()
+drain = Drain(settings.drain_seconds)
 
 
 @cache

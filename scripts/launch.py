@@ -8,18 +8,16 @@ import os
 import shlex
 import signal
 import socket
-import ssl
 import subprocess
 import sys
 import threading
-import urllib.request
 from contextlib import suppress
-from http import HTTPStatus
 from types import FrameType
 from typing import Any
 
 from config import PROJECT, Settings, SettingsError, load_settings, stopping_the_start
 from first_start import FirstUser, announce, prepare
+from probe import address, ready
 
 # BentoML would report each start to its makers; TensorFlow would fill the log with advice.
 QUIET = {"BENTOML_DO_NOT_TRACK": "True", "TF_CPP_MIN_LOG_LEVEL": "2"}
@@ -34,7 +32,7 @@ if sys.stdin.read() == {GO_ON!r}:
     cli()
 """
 WAIT = 0.2  # seconds between two looks at /readyz
-STOP_WITHIN = 45  # seconds; BentoML itself kills a worker that has not ended after 30
+STOP_WITHIN = 15  # seconds beyond what draining and the longest request may take
 
 
 def main() -> int:
@@ -111,25 +109,18 @@ class _Foreground:
         if not self._stopping.is_set():
             self._stopping.set()
             self._server.terminate()
-            last_resort = threading.Timer(STOP_WITHIN, self._server.kill)
+            last_resort = threading.Timer(self._longest_stop(), self._server.kill)
             last_resort.daemon = True  # or this process would wait for it
             last_resort.start()
 
+    def _longest_stop(self) -> float:
+        return self._settings.drain_seconds + self._settings.request_seconds + STOP_WITHIN
+
     def _announce(self) -> None:
-        while not _ready(self._settings):
+        while not ready(address(str(self._settings.host), str(self._settings.port))):
             if self._stopping.wait(WAIT) or self._server.poll() is not None:
                 return
         self._welcome.say()
-
-
-def _ready(settings: Settings) -> bool:
-    # The server is this very process's child on this machine; its certificate may be for another name.
-    context = ssl._create_unverified_context()  # noqa: S323, SLF001  # nosec B323
-    try:
-        with urllib.request.urlopen(f"{_url(settings)}/readyz", timeout=5, context=context) as answer:  # noqa: S310  # nosec B310
-            return bool(answer.status == HTTPStatus.OK)
-    except OSError:  # URLError is one
-        return False
 
 
 def _check_port(settings: Settings) -> None:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from config import PREFIX, PROJECT, SECRETS, Settings, SettingsError, cores, load_settings, stopping_the_start
+from config import PREFIX, PROJECT, SECRETS, Settings, SettingsError, cores, load_settings, stopping_the_start, workers
+
+MIB = 2**20
 
 
 def test_defaults_serve_in_development() -> None:
@@ -21,7 +23,34 @@ def test_defaults_serve_in_development() -> None:
 def test_workers_and_threads_fit_the_machine() -> None:
     """There is a worker for each core that may be used, and no more than four."""
     assert 1 <= cores() <= (os.cpu_count() or 1)
-    assert load_settings({}).workers == min(cores(), 4)
+    assert load_settings({}).workers == workers() <= min(cores(), 4)
+
+
+@pytest.mark.parametrize(
+    "limits, expected",
+    [
+        ((None, None), 4),
+        (("max", None), 4),
+        ((f"{768 * MIB}", None), 1),
+        ((f"{1280 * MIB}", None), 2),
+        ((None, f"{1280 * MIB}"), 2),
+        ((None, "9223372036854771712"), 4),  # what control groups 1 call no limit
+        ((f"{100 * MIB}", None), 1),
+        ((f"{16_384 * MIB}", None), 4),
+    ],
+)
+def test_workers_fit_the_memory(
+    limits: tuple[str | None, ...], expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container with little memory gets fewer workers than cores, so that none is killed; one is left."""
+    files = tuple(tmp_path / name for name in ("memory.max", "memory.limit_in_bytes"))
+    monkeypatch.setattr("config.MEMORY_LIMITS", files)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.setattr("config.CPU_LIMIT", tmp_path / "cpu.max")
+    for file, limit in zip(files, limits, strict=True):
+        if limit is not None:
+            file.write_text(f"{limit}\n", encoding="ascii")
+    assert workers() == expected
 
 
 @pytest.mark.parametrize(
@@ -99,6 +128,12 @@ def test_a_bad_setting_is_named(name: str, value: str) -> None:
     """The sentence names the variable, its value and what it is for."""
     with pytest.raises(SettingsError, match=re.escape(f"{PREFIX}{name}={value} cannot be used")):
         load_settings({PREFIX + name: value})
+
+
+def test_a_port_from_kubernetes_is_explained() -> None:
+    """Who named a Service lastgang learns where the odd value comes from."""
+    with pytest.raises(SettingsError, match="enableServiceLinks: false"):
+        load_settings({"LASTGANG_PORT": "tcp://10.0.0.1:8443"})
 
 
 def test_every_bad_setting_is_named() -> None:

@@ -15,6 +15,7 @@ ROOTS = {
     "config.py",
     "first_start.py",
     "import_models.py",
+    "probe.py",
     "service.py",
     "worker.py",
 }
