@@ -11,6 +11,7 @@ import pytest
 from e2e.running import BENTOML, PASSWORD, PROJECT, Place, Running, free_port, run
 
 ROOTS = {
+    "auditing.py",
     "bentofile.yaml",
     "config.py",
     "first_start.py",
@@ -19,7 +20,7 @@ ROOTS = {
     "service.py",
     "worker.py",
 }
-PACKAGES = ("auth", "edge", "forecasting", "models", "processing")
+PACKAGES = ("audit", "auth", "edge", "forecasting", "models", "processing")
 TRAINING = {f"models/{name}.py" for name in ("train", "fitting", "virtual", "networks", "retrain", "reports", "trial")}
 
 
@@ -54,8 +55,10 @@ def production(bento: Path, server: Running, place: Place, tmp_path_factory: pyt
 
 
 def test_it_packs_what_serves_and_nothing_else(bento: Path) -> None:
-    """The modules of the service and of five packages; no tests, samples, scripts, training, state or weights."""
-    packages = {f"{package}/{file.name}" for package in PACKAGES for file in (PROJECT / package).glob("*.py")}
+    """The modules of the service and of its packages; no tests, samples, scripts, training, state or weights."""
+    packages = {
+        file.relative_to(PROJECT).as_posix() for package in PACKAGES for file in (PROJECT / package).rglob("*.py")
+    }
     packed = {file.relative_to(bento / "src").as_posix() for file in (bento / "src").rglob("*") if file.is_file()}
     assert packages > TRAINING
     assert packed == ROOTS | packages - TRAINING
@@ -113,5 +116,5 @@ def test_a_token_of_another_installation_is_none(production: Place, ada: httpx.C
 
 
 def test_production_generates_nothing(grace: httpx.Client, production: Place) -> None:
-    """Its home holds the users, whom it was told to make, and no key or certificate."""
-    assert {file.name.partition("-")[0] for file in production.home.iterdir()} == {"users.db"}
+    """Its home holds the users, whom it was told to make, the audit log, and no key or certificate."""
+    assert {file.name.partition("-")[0] for file in production.home.iterdir()} == {"audit", "users.db"}
