@@ -182,6 +182,12 @@ class Settings(BaseModel):
     max_queue: Annotated[
         int, Field(ge=0, le=100_000, description="Requests that may wait for a worker; one more is told to come again.")
     ] = 128
+    requests_per_minute: Annotated[
+        int, Field(ge=0, le=1_000_000_000, description="Requests that a user may send in a minute; 0 for any number.")
+    ] = 100_000
+    sites_per_hour: Annotated[
+        int, Field(ge=0, le=1_000_000_000, description="Sites that a user may ask about in an hour; 0 for any number.")
+    ] = 1_000_000
     trusted_proxies: Annotated[
         tuple[IPv4Network | IPv6Network, ...],
         BeforeValidator(_listed),

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TypeVar
@@ -94,6 +95,12 @@ def token_keys(settings: Settings) -> list[Key]:
     # Both settings may hold the key while it is exchanged; what signs counts once.
     known = {key.kid: key for key in kept if key.kid != signs.kid}
     return [*known.values(), signs]
+
+
+def derived_secret(settings: Settings, purpose: str) -> bytes:
+    """Return a secret for a purpose of its own: the same in all replicas, another one after the signing key."""
+    text = _text(settings.signing_key, settings.generated_signing_key)
+    return sha256(f"{purpose}\0{text}".encode()).digest()
 
 
 def _text(given: SecretStr | None, file: Path | None) -> str:

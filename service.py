@@ -5,10 +5,12 @@
     ProblemMiddleware    whatever goes wrong on the way: one shape
     SheddingMiddleware   too much at once: come again                      503
     AuthMiddleware       token to user, and what the route takes           401, 403
+    LimitsMiddleware     what the user may still send                      429
     UploadMiddleware     body to the bytes of one file, bounded            400, 408, 413, 415, 503
     PlaceMiddleware      one of so many at a time                          503
     an endpoint below    query to wishes, name to model                    404, 409, 422
                          bytes to load profile                             422, with every problem's row
+                         its sites, of what the user may still ask         429
                          load profile to forecast, forecast to answer      503
 
 Short work is done where its request is, long work in a thread (`edge/turns.py`); windows that wait at the same moment
@@ -21,6 +23,8 @@ import logging
 from typing import Any, cast
 
 import bentoml
+from anyio import from_thread
+from starlette.datastructures import State
 from starlette.responses import Response
 
 from auth.access import Access, Without
@@ -32,6 +36,7 @@ from edge.answers import SiteAnswer
 from edge.asking import Asked, understand
 from edge.audited import AuditMiddleware
 from edge.draining import DrainMiddleware
+from edge.limits import LimitsMiddleware, charge
 from edge.problems import ProblemMiddleware, answering
 from edge.queries import ANOMALIES, BACKTEST, FORECAST, PREDICT
 from edge.routes import Routes
@@ -47,6 +52,7 @@ from forecasting.power import power_soon
 from forecasting.rolling import intervals, prior
 from models.behind import behind
 from models.watching import Watch
+from processing.reading import LoadProfile
 from processing.sites import Site, Sites, read_sites
 from processing.table import read_table
 from worker import (
@@ -59,9 +65,11 @@ from worker import (
     metrics,
     note,
     prefer_short_requests,
+    requests,
     sampler,
     serve_metrics,
     settings,
+    sites,
     tracing,
     turns,
 )
@@ -90,6 +98,7 @@ MIDDLEWARES: tuple[tuple[Any, dict[str, Any]], ...] = (  # the outermost first
     (ProblemMiddleware, {"seconds": settings.request_seconds}),
     (SheddingMiddleware, {"load": load(), "probes": PROBES}),
     (AuthMiddleware, {"authenticate": authenticate, "access": Access(ACCESS)}),
+    (LimitsMiddleware, {"requests": requests, "sites": sites}),
     (UploadMiddleware, {"limits": UPLOADS, "seconds": settings.body_seconds, "load": load()}),
     (PlaceMiddleware, {"load": load(), "probes": PROBES}),
 )
@@ -167,6 +176,7 @@ class Lastgang:
         asked = understand(ctx.request, PREDICT, catalogue())
         with stage("read"):
             profile = await turns().by_size(asked.upload, lambda: asked.reader.read(read_table(asked.upload)))
+        await charge(sites(), ctx.request.state, 1)
         steps = await power_soon(asked.model, profile)
         with stage("answer"):
             return answers.json_response(steps.tolist())
@@ -181,6 +191,7 @@ class Lastgang:
             prior(model)  # a model without intervals is told before a large file is read
         with stage("read"):
             read = await turns().by_size(asked.upload, lambda: read_sites(asked.upload, asked.reader))
+        await charge(sites(), ctx.request.state, _count(read))
         if isinstance(read, Sites):
             return await turns().long(lambda: _forecast_sites(asked, read))
         steps = await power_soon(model, read)
@@ -195,14 +206,18 @@ class Lastgang:
     async def backtest(self, ctx: bentoml.Context) -> Any:
         """Answer with how good the model would have been over the past of one site or many, beside naive forecasts."""
         asked = understand(ctx.request, BACKTEST, catalogue())
-        return await turns().long(lambda: _backtest(asked))
+        return await turns().long(lambda: _backtest(asked, ctx.request.state))
 
     @bentoml.api(route="/anomalies/{model}")
     @answering
     async def anomalies(self, ctx: bentoml.Context) -> Any:
         """Answer with the quarter-hours of one site or many that were not as forecast."""
         asked = understand(ctx.request, ANOMALIES, catalogue())
-        return await turns().long(lambda: _anomalies(asked))
+        return await turns().long(lambda: _anomalies(asked, ctx.request.state))
+
+
+def _count(read: LoadProfile | Sites) -> int:
+    return read.count if isinstance(read, Sites) else 1
 
 
 def _forecast_sites(asked: Asked, read: Sites) -> Response:
@@ -213,10 +228,11 @@ def _forecast_sites(asked: Asked, read: Sites) -> Response:
         return answers.site_forecasts(asked.model, asked.time_zone, read.notes, forecasts)
 
 
-def _backtest(asked: Asked) -> Response:
+def _backtest(asked: Asked, state: State) -> Response:
     levels = asked.query.levels or usual_levels(asked.model.card)
     with stage("read"):
         read = read_sites(asked.upload, reader_of_past(asked.model, asked.time_zone, asked.rules, levels))
+    from_thread.run(charge, sites(), state, _count(read))
     results = backtests(asked.model, read, levels, asked.query.stride)
     with stage("answer"):
         if asked.as_csv:
@@ -224,10 +240,11 @@ def _backtest(asked: Asked) -> Response:
         return backtest_answers.response(asked.model, asked.time_zone, read, results)
 
 
-def _anomalies(asked: Asked) -> Response:
+def _anomalies(asked: Asked, state: State) -> Response:
     level = asked.query.only_level(LEVEL)
     with stage("read"):
         read = read_sites(asked.upload, reader_of_past(asked.model, asked.time_zone, asked.rules, [level]))
+    from_thread.run(charge, sites(), state, _count(read))
     results = surprises(asked.model, read, level)
     with stage("answer"):
         if asked.as_csv:

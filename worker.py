@@ -14,10 +14,14 @@ from typing import TYPE_CHECKING
 
 from auditing import actor, open_trail
 from auth.app import LogIn, create_app
-from auth.database import Database, open_database
+from auth.budgets import Budget
+from auth.counters import Counters, beside
+from auth.database import Database, connect, open_database
 from auth.middleware import Authenticator, Identity
 from auth.passwords import Passwords
+from auth.places import KnownPlaces
 from auth.published import publish_keys
+from auth.throttle import Throttle
 from auth.tokens import Tokens
 from auth.users import UserStore
 from config import SettingsError, cores, load_settings, stopping_the_start
@@ -31,7 +35,7 @@ from edge.scraping import serve
 from edge.shedding import Load
 from edge.timing import stage
 from edge.turns import Turns
-from first_start import token_keys, trusted_issuer
+from first_start import derived_secret, token_keys, trusted_issuer
 from models.batching import Batches
 from models.catalogue import Catalogue
 from models.slim_tensorflow import limit_arenas, limit_threads
@@ -150,6 +154,32 @@ def database() -> Database:
 
 
 @cache
+def counters() -> Counters:
+    """Return the counters that this worker shares with all others."""
+    return Counters(connect(beside(settings.user_database)))
+
+
+@cache
+def requests() -> Budget | None:
+    """Return what a user may send; None for any number."""
+    limit = settings.requests_per_minute
+    return Budget(counters(), "requests", limit, 60) if limit else None
+
+
+@cache
+def sites() -> Budget | None:
+    """Return what a user may ask about; None for any number."""
+    limit = settings.sites_per_hour
+    return Budget(counters(), "sites", limit, 3_600) if limit else None
+
+
+@cache
+def throttle() -> Throttle:
+    """Return what makes log-ins wait after failed ones."""
+    return Throttle(counters(), KnownPlaces(database()), derived_secret(settings, "throttle"))
+
+
+@cache
 def users() -> UserStore:
     """Return this worker's view of the shared user store."""
     return UserStore(database())
@@ -158,7 +188,7 @@ def users() -> UserStore:
 @cache
 def log_in() -> LogIn:
     """Return what turns a name and a password into a token."""
-    return LogIn(users(), Passwords(), tokens())
+    return LogIn(users(), Passwords(), tokens(), throttle())
 
 
 @cache

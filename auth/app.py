@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from auth.passwords import Passwords
+    from auth.throttle import Throttle
     from auth.tokens import Tokens
     from auth.users import User, UserStore
 
@@ -91,27 +92,40 @@ class LogIn:
         users: who may log in.
         passwords: checks what they type.
         tokens: signs what they get.
+        throttle: makes log-ins wait after failed ones.
         clock: returns the aware time now.
     """
 
     def __init__(
-        self, users: UserStore, passwords: Passwords, tokens: Tokens, clock: Callable[[], datetime] = _utc_now
+        self,
+        users: UserStore,
+        passwords: Passwords,
+        tokens: Tokens,
+        throttle: Throttle,
+        clock: Callable[[], datetime] = _utc_now,
     ) -> None:
         self._users, self._passwords, self._tokens, self._clock = users, passwords, tokens, clock
+        self._throttle = throttle
 
-    async def __call__(self, name: str, password: str, scope: str | None = None) -> AccessToken:
+    async def __call__(self, name: str, password: str, scope: str | None = None, *, address: str = "") -> AccessToken:
         """Return a new token.
 
         Args:
             name: of the user.
             password: as typed.
             scope: what it is to be good for; by default all that was granted to the user.
+            address: of who asks.
 
         Raises:
+            TooManyLogIns: others failed with this name or from this address; nothing was looked at.
             InvalidScope: a scope is unknown or was not granted; told only to who has the password.
             InvalidCredentials: unknown user, wrong password, disabled user; same words and same time.
             PasswordChecksBusy: too many others are logging in.
         """
+        async with self._throttle.attempt(name, address):
+            return await self._log_in(name, password, scope)
+
+    async def _log_in(self, name: str, password: str, scope: str | None) -> AccessToken:
         user = await asyncio.to_thread(self._users.get, name)
         try:
             renewed = await self._passwords.check(password, user.password_hash if user else None)
@@ -156,7 +170,8 @@ def create_app(log_in: Callable[[], LogIn]) -> FastAPI:
         """
         told = request.scope.setdefault("state", {}).setdefault("audit", {})
         try:
-            access_token = await log_in()(form.username, form.password, " ".join(form.scopes))
+            address = request.client.host if request.client else ""
+            access_token = await log_in()(form.username, form.password, " ".join(form.scopes), address=address)
         except InvalidCredentials as refused:
             told["target"] = refused.user
             raise

@@ -5,6 +5,8 @@ AuthError
 ├── InvalidToken          a token came, and it is not good; the reason is kept for the log
 ├── IssuerUnavailable     the keys of the issuer that the token names are not known just now
 ├── InvalidCredentials    unknown user, wrong password or disabled user, told in the same words
+├── TooManyLogIns         too many log-ins failed; says when to come back
+├── LimitReached          a subject has used what it may have; says when there is more
 ├── PasswordChecksBusy    too many passwords wait to be checked; says when to come back
 ├── InvalidScope          a scope that is unknown, or was asked for and not granted
 ├── InsufficientScope     a good token whose scopes do not open this route
@@ -72,6 +74,40 @@ class InvalidCredentials(AuthError):
     def __init__(self, user: str | None = None) -> None:
         super().__init__("Incorrect username or password")
         self.user = user
+
+
+class TooManyLogIns(AuthError):
+    """Too many log-ins with this name or from this address failed; the same words whether the name is a user's or not.
+
+    Attributes:
+        retry_after: seconds after which a client may try again.
+    """
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(f"Too many log-ins failed; try again in {retry_after} s")
+        self.retry_after = retry_after
+
+
+class LimitReached(AuthError):
+    """A subject has used what it may have of something in a window of time.
+
+    Attributes:
+        name: of what, in the plural.
+        limit: how many in a window.
+        seconds: length of a window.
+        left: how many of them are left.
+        retry_after: seconds after which the next window begins.
+    """
+
+    def __init__(self, name: str, limit: int, seconds: int, asked: int, retry_after: int, left: int = 0) -> None:  # noqa: PLR0913, PLR0917
+        words = (
+            f"{asked} {name} were asked for; there may be {limit} in {seconds} s, and fewer are left"
+            if asked > 1
+            else (f"There may be {limit} {name} in {seconds} s, and all were used")
+        )
+        more = f"; send at most {limit} at a time" if asked > limit else f"; the next can be had in {retry_after} s"
+        super().__init__(words + more)
+        self.name, self.limit, self.seconds, self.left, self.retry_after = name, limit, seconds, left, retry_after
 
 
 class PasswordChecksBusy(AuthError):

@@ -21,8 +21,10 @@ from auth.errors import (
     InvalidScope,
     InvalidToken,
     IssuerUnavailable,
+    LimitReached,
     NotAuthenticated,
     PasswordChecksBusy,
+    TooManyLogIns,
     UnusableDatabase,
 )
 from auth.scopes import BACKTEST, FORECAST, METRICS, MODELS_READ
@@ -41,7 +43,8 @@ from processing.errors import InvalidLoadProfile, Problem
 
 _RECORD = (TrailUnwritable(Path(), ""),)
 _STORE = (SQLAlchemyError(), UnusableDatabase("postgresql://db/users", "it is gone"), TimeoutError(), Overloaded(1))
-_CLOSED = (NotAuthenticated(), InvalidToken("expired"), IssuerUnavailable("https://sso.example.org"), *_STORE)
+_LIMIT = LimitReached("requests", 100_000, 60, 1, 17)
+_CLOSED = (NotAuthenticated(), InvalidToken("expired"), _LIMIT, IssuerUnavailable("https://sso.example.org"), *_STORE)
 _SCOPED = {
     scope: (*_CLOSED, InsufficientScope(scope, frozenset({"models:read"} - {scope})))
     for scope in (FORECAST, BACKTEST, METRICS, MODELS_READ)
@@ -71,6 +74,7 @@ PROBLEMS: dict[str, tuple[Exception, ...]] = {
         InvalidCredentials(),
         BodyTooLarge(65_536),
         RequestValidationError([_NO_PASSWORD]),
+        TooManyLogIns(8),
         PasswordChecksBusy(3),
         *_STORE,
         *_RECORD,

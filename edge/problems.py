@@ -31,8 +31,10 @@ from auth.errors import (
     InvalidScope,
     InvalidToken,
     IssuerUnavailable,
+    LimitReached,
     NotAuthenticated,
     PasswordChecksBusy,
+    TooManyLogIns,
     UnknownMethod,
     UnknownRoute,
     UnusableDatabase,
@@ -85,6 +87,8 @@ KINDS: dict[type[Exception], Kind] = {
     InvalidLoadProfile: Kind(422, "invalid-load-profile", "The load profile cannot be used"),
     RequestValidationError: Kind(422, "invalid-request", "The request's fields cannot be used"),
     NonFiniteForecast: Kind(422, "no-finite-forecast", "The load profile gives no finite forecast"),
+    TooManyLogIns: Kind(429, "too-many-log-ins", "Too many log-ins failed"),
+    LimitReached: Kind(429, "quota-exceeded", "The limit is reached"),
     ModelUnavailable: Kind(503, "model-unavailable", "The model cannot be used now", {"Retry-After": "10"}),
     TrailUnwritable: Kind(503, "audit-unavailable", "The request cannot be recorded now", {"Retry-After": "5"}),
     IssuerUnavailable: Kind(503, "issuer-unavailable", "The issuer's keys cannot be read", {"Retry-After": "30"}),
@@ -127,8 +131,11 @@ def answer_to(error: Exception) -> Response:
             return problem_of_status(error.status_code, dict(error.headers or {}))
         return problem_of_status(500)
     headers = dict(kind.headers or {})
-    if isinstance(error, PasswordChecksBusy | Overloaded):
+    if isinstance(error, PasswordChecksBusy | TooManyLogIns | LimitReached | Overloaded):
         headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, LimitReached):
+        headers["RateLimit-Policy"] = f'"{error.name}";q={error.limit};w={error.seconds}'
+        headers["RateLimit"] = f'"{error.name}";r={error.left};t={error.retry_after}'
     if isinstance(error, InsufficientScope):
         headers["WWW-Authenticate"] = f'Bearer error="insufficient_scope", scope="{error.needed}"'
     return _response(kind, _detail(error), headers, _members(error))
@@ -176,6 +183,9 @@ def _members(error: Exception) -> dict[str, Any]:
     if isinstance(error, InvalidLoadProfile):
         listed = [asdict(one) for one in error.problems[:SHOWN]]
         return {"problems": listed, "problem_count": error.count}
+    if isinstance(error, LimitReached):
+        # The member that draft-ietf-httpapi-ratelimit-headers-10 gives to such a problem, and the limit in numbers.
+        return {"violated-policies": [error.name], "limit": error.limit, "window_seconds": error.seconds}
     if isinstance(error, InvalidQuery):
         listed = [{"field": name, "code": code, "message": message} for name, code, message in error.problems[:SHOWN]]
         return {"problems": listed, "problem_count": len(error.problems)}

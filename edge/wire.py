@@ -22,7 +22,7 @@ import uvloop
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from edge.addresses import Networks, block, is_trusted
+from auth.addresses import Networks, block, client_of, is_trusted
 from edge.problems import problem_of_status
 
 LARGEST_HEAD = 32_768  # bytes of all header fields together
@@ -125,10 +125,10 @@ class BoundedProtocol(HttpToolsProtocol):
     def __init__(self, config: Any, *arguments: Any, **options: Any) -> None:
         super().__init__(config, *arguments, **options)
         if isinstance(self.app, ProxyHeadersMiddleware):
-            # It trusts this machine's own address by default; whom to trust is said in `edge.addresses` alone.
+            # It trusts this machine's own address by default; whom to trust is said in `auth.addresses` alone.
             self.app = self.app.app
         self._address = ""
-        self._refused = self._in_body = self._in_head = self._moved = False
+        self._refused = self._in_body = self._in_head = self._moved = self._is_proxy = False
         self._stalled = self._head = self._fields = 0
         self._head_timer: TimerHandle | None = None
         self._linger_timer: TimerHandle | None = None
@@ -139,11 +139,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self._paced = _Paced(transport)
         super().connection_made(cast("Transport", self._paced))
         peer = self.client[0] if self.client else ""
-        self._address = block(peer)
+        self._address, self._is_proxy = block(peer), is_trusted(peer, self.bounds.proxies)
         self._of_address[self._address] += 1
         self._head_timer = self.loop.call_later(self.bounds.head_seconds, self._head_too_slow)
         most, of_one = self.bounds.connections, self._of_address[self._address]
-        if len(self.connections) > most or (of_one > most // 2 and not is_trusted(peer, self.bounds.proxies)):
+        if len(self.connections) > most or (of_one > most // 2 and not self._is_proxy):
             self._refuse(_Refusal(503, "There are too many connections. Close some, or try again soon."))
             self.transport.close()
 
@@ -209,6 +209,9 @@ class BoundedProtocol(HttpToolsProtocol):
             self._head_timer = None
         if len(self.pipeline) >= PIPELINED:
             raise _Refusal(400, f"More than {PIPELINED} requests were sent ahead on one connection.")
+        if self._is_proxy and self.client is not None:
+            forwarded = [value for name, value in self.headers if name == b"x-forwarded-for"]
+            self.scope["client"] = (client_of(self.client[0], forwarded, self.bounds.proxies), 0)
         super().on_headers_complete()
 
     def on_chunk_header(self) -> None:

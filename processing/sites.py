@@ -40,12 +40,13 @@ class Site:
 class Sites:
     """The sites of a file, in the order of their first rows or columns; `notes` are those on the file as a whole.
 
+    `count` says how many there are, before any is read.
     To go through them reads one after the other, once, so that no more of them need to be in memory; `sites` are all.
     """
 
-    def __init__(self, sites: Iterable[Site], notes: tuple[str, ...] = ()) -> None:
+    def __init__(self, sites: Iterable[Site], notes: tuple[str, ...] = (), *, count: int) -> None:
         self._each = iter(sites)
-        self.notes = notes
+        self.notes, self.count = notes, count
 
     def __iter__(self) -> Iterator[Site]:
         return self._each
@@ -74,10 +75,11 @@ def read_sites(body: Body, reader: Reader) -> LoadProfile | Sites:
         message = "The file has a header and no rows."
         raise InvalidLoadProfile([Problem(None, None, "too_short", message)])
     if columns.site is None:
-        tables = _wide(sheet, columns)
+        tables, count = _wide(sheet, columns), len(columns.powers)
     else:
-        tables = _long(sheet, columns, columns.site, groups(sheet, columns.site))
-    return Sites((_read(reader, name, table) for name, table in tables), columns.notes)
+        of_sites = groups(sheet, columns.site)
+        tables, count = _long(sheet, columns, columns.site, of_sites), len(of_sites)
+    return Sites((_read(reader, name, table) for name, table in tables), columns.notes, count=count)
 
 
 def _read(reader: Reader, name: str, table: Table) -> Site:

@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
-from auth.database import Database, open_database
+from auth.counters import Counters, beside
+from auth.database import Database, connect, open_database
+from auth.places import KnownPlaces
 from auth.schema import prepare_database
+from auth.throttle import Throttle
 
 
 def url_of(folder: Path) -> str:
@@ -15,3 +18,9 @@ def prepared(url: str) -> Database:
     """Prepare the database and open it."""
     prepare_database(url)
     return open_database(url)
+
+
+def throttle_of(database: Database) -> Throttle:
+    """Return a throttle whose counters lie where the service has them."""
+    url = database.engine.url.render_as_string(hide_password=False)
+    return Throttle(Counters(connect(beside(url))), KnownPlaces(database), b"secret")

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from databases import prepared, url_of
+from databases import prepared, throttle_of, url_of
 from prometheus_client import CollectorRegistry
 from starlette.requests import Request
 from starlette.responses import Response
@@ -24,6 +24,7 @@ from auth.access import Access, Needs, Without
 from auth.app import LogIn, create_app
 from auth.middleware import Authenticator, AuthMiddleware
 from auth.passwords import Passwords
+from auth.throttle import Throttle
 from auth.tokens import Tokens
 from auth.users import UserStore
 from edge.audited import AuditMiddleware, Auditor, facts_of
@@ -48,12 +49,14 @@ TEMPLATES = ("/token", "/users/me", "/livez", "/forecast/{model}")
 class Site:
     """The real application for log-ins behind the real layers, and one route that takes a file."""
 
-    def __init__(self, folder: Path, users: UserStore, passwords: Passwords, sync: Any = "second") -> None:
+    def __init__(
+        self, folder: Path, users: UserStore, passwords: Passwords, throttle: Throttle, sync: Any = "second"
+    ) -> None:
         self.folder, self.users = folder / "audit", users
         self.registry = CollectorRegistry()
         metrics = Metrics(self.registry)
         self.auditor = Auditor(Trail(self.folder, sync=sync), "os:root", os.getpid(), metrics.audited)
-        app = create_app(lambda: LogIn(users, passwords, TOKENS))
+        app = create_app(lambda: LogIn(users, passwords, TOKENS, throttle))
 
         @app.post("/forecast/{model}")
         async def forecast(request: Request) -> Response:
@@ -113,7 +116,7 @@ def make(tmp_path: Path, passwords: Passwords) -> Iterator[Callable[..., Site]]:
     with prepared(url_of(tmp_path)) as database:
         users = UserStore(database)
         users.add("ada", passwords.hash(PASSWORD), {"forecast"})
-        yield lambda **options: Site(tmp_path, users, passwords, **options)
+        yield lambda **options: Site(tmp_path, users, passwords, throttle_of(database), **options)
 
 
 @pytest.fixture

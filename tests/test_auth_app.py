@@ -10,13 +10,14 @@ from typing import Any
 
 import httpx
 import pytest
-from databases import prepared, url_of
+from databases import prepared, throttle_of, url_of
 
 from auth.access import Access, Without
 from auth.app import LogIn, create_app
 from auth.errors import AuthError, InvalidCredentials, InvalidScope, InvalidToken, NotAuthenticated, PasswordChecksBusy
 from auth.middleware import Authenticator, AuthMiddleware
 from auth.passwords import Passwords
+from auth.throttle import Throttle
 from auth.tokens import Tokens
 from auth.users import UserStore
 
@@ -40,6 +41,7 @@ class Site:
 
     users: UserStore
     passwords: Passwords
+    throttle: Throttle
     now: datetime = NOW
 
     def clock(self) -> datetime:
@@ -48,7 +50,7 @@ class Site:
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Send one request; what the application raises is raised here."""
-        app = create_app(lambda: LogIn(self.users, self.passwords, TOKENS, self.clock))
+        app = create_app(lambda: LogIn(self.users, self.passwords, TOKENS, self.throttle, self.clock))
         gate = AuthMiddleware(
             app,
             authenticate=Authenticator(TOKENS, self.users, self.clock),
@@ -76,7 +78,7 @@ def site(tmp_path: Path, passwords: Passwords) -> Iterator[Site]:
     with prepared(url_of(tmp_path)) as database:
         users = UserStore(database, lambda: NOW)
         users.add("Ada", passwords.hash(PASSWORD), {"forecast", "models:read"})
-        yield Site(users, passwords)
+        yield Site(users, passwords, throttle_of(database))
 
 
 @pytest.mark.parametrize("name", ["ada", "Ada", "ADA"])
@@ -200,7 +202,7 @@ def test_busy(tmp_path: Path) -> None:
     full = Passwords(memory=64, passes=1, workers=1, queue=0)
     full._places.acquire()
     with prepared(url_of(tmp_path)) as database, pytest.raises(PasswordChecksBusy):
-        Site(UserStore(database), full).log_in()
+        Site(UserStore(database), full, throttle_of(database)).log_in()
     full.close()
 
 
@@ -308,7 +310,7 @@ def test_me_without_the_gate(state: dict[str, Any]) -> None:
 
 def test_real_clock(site: Site) -> None:
     """Without a clock of the test the log-in takes the real time."""
-    app = create_app(lambda: LogIn(site.users, site.passwords, TOKENS))
+    app = create_app(lambda: LogIn(site.users, site.passwords, TOKENS, site.throttle))
 
     async def log_in() -> httpx.Response:
         transport = httpx.ASGITransport(app)

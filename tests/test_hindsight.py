@@ -161,7 +161,7 @@ def test_the_shipped_scores_come_out_of_a_backtest(name: str, shop: bytes) -> No
 def sites_of(rows: int, count: int) -> Sites:
     """Give sites of so many rows each."""
     profile = profile_of(np.full(rows, 5.0))
-    return Sites([Site(f"site {at}", profile) for at in range(count)])
+    return Sites([Site(f"site {at}", profile) for at in range(count)], count=count)
 
 
 @pytest.mark.parametrize("times, stride, named", [(1, 1, 5), (2, 2, 5), (5, 1, 7), (5, 5, 7), (7, 6, 11), (11, 1, 13)])
@@ -217,7 +217,7 @@ def test_a_site_without_a_finite_forecast_spoils_no_other(tmp_path: Path) -> Non
     model = served(tmp_path / "odd", not_finite)
     wild = a_site()
     wild[2000] = MEAN + 11 * STD
-    read = Sites([Site("wild", profile_of(wild)), Site("tame", profile_of(a_site()))])
+    read = Sites([Site("wild", profile_of(wild)), Site("tame", profile_of(a_site()))], count=2)
     for results in (backtests(model, read, LEVELS, 1), surprises(model, read, LEVEL)):
         bad, good = results
         assert isinstance(bad, Site)

@@ -49,6 +49,8 @@ EXAMPLES = [
     (auth_errors.UnusableDatabase("sqlite:////nightingale", "nightingale"), 503, "users cannot be read"),
     (auth_errors.WrongSchema("sqlite:////nightingale", "v2", "v1", newer=True), 503, "users cannot be read"),
     (edge_errors.Overloaded(8), 503, "8 s"),
+    (auth_errors.TooManyLogIns(9), 429, "9 s"),
+    (auth_errors.LimitReached("requests", 60, 3_600, 1, 10), 429, "10 s"),
     (SQLAlchemyError("nightingale"), 503, "users cannot be read"),
     (TimeoutError("nightingale"), 504, "took too long"),
     (HTTPException(404, "nightingale"), 404, "/docs.json"),

@@ -28,7 +28,7 @@ def is_trusted(address: str, proxies: Networks) -> bool:
 
 
 def client_of(peer: str, forwarded: Iterable[bytes], proxies: Networks) -> str:
-    """Return the `block` of who asks.
+    """Return the address of who asks.
 
     Args:
         peer: the address at the other end of the socket.
@@ -42,7 +42,7 @@ def client_of(peer: str, forwarded: Iterable[bytes], proxies: Networks) -> str:
         if _read(written) is None:
             break
         client = written
-    return block(client)
+    return client
 
 
 @lru_cache(4_096)
