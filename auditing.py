@@ -77,42 +77,60 @@ class Recorder:
             told = {"subject": actor(), "command": self._command, "request": self._request, **facts}
             self._trail.record(event, outcome=outcome, **told)
 
+    @contextmanager
+    def deed(self, event: str, **facts: Value) -> Iterator[dict[str, Value]]:
+        """Record a change with a line before and one after; give what may be filled with facts of the second.
+
+        Its member `outcome` says what became of the change, where that is not `ok`; an exception is `failed`.
+
+        Raises:
+            TrailUnwritable: it cannot be recorded; before the change, so that it is not made, or after it.
+        """
+        self.tell(event, BEGUN, **facts)
+        told: dict[str, Value] = {"outcome": FAILED}
+        done: dict[str, Value] = {}
+        try:
+            yield done
+            told = {"outcome": OK, **done}
+        finally:
+            self.tell(event, str(told.pop("outcome")), **(facts | told))
+
 
 @contextmanager
 def recorder(settings: Settings, command: str) -> Iterator[Recorder]:
     """Give what records for a command, after a look whether the log can be written.
 
     Raises:
-        SettingsError: its key is weak.
-        TrailUnwritable: it cannot be used.
+        SettingsError: its key is weak, or it cannot be written, now or later.
     """
     if not settings.audit:
         yield Recorder(None, command)
         return
-    with open_trail(settings) as trail:
-        trail.check()
-        yield Recorder(trail, command)
+    try:
+        with open_trail(settings) as trail:
+            trail.check()
+            yield Recorder(trail, command)
+    except AuditError as error:
+        raise SettingsError(f"{error}.") from None
 
 
-def recorded(settings: Settings, command: str, event: str, work: Callable[[], int], **facts: Value) -> int:
-    """Do what a command is to do, with a line before and one after; return its exit status.
+def recorded(
+    settings: Settings, command: str, event: str, work: Callable[[dict[str, Value]], int], **facts: Value
+) -> int:
+    """Do what a command is to do, recorded as a deed; return its exit status.
 
     Args:
         settings: of the service.
         command: such as ``python -m auth disable``.
         event: such as ``user.disable``.
-        work: does it and returns the exit status, which is 0 if and only if it was done.
-        facts: what the lines tell of it; no secret.
+        work: does it and returns the exit status, which is 0 if and only if it was done; may add facts to what it gets.
+        facts: what is known of it before; no secret.
 
     Raises:
-        SettingsError, TrailUnwritable: as `recorder` does; before the work, so that nothing was done, or after it.
+        SettingsError: as `recorder` does; before the work, so that nothing was done, or after it.
     """
-    with recorder(settings, command) as record:
-        record.tell(event, BEGUN, **facts)
-        outcome = FAILED
-        try:
-            status = work()
-            outcome = REFUSED if status else OK
-        finally:
-            record.tell(event, outcome, **facts)
-        return status
+    with recorder(settings, command) as record, record.deed(event, **facts) as told:
+        status = work(told)
+        if status:
+            told["outcome"] = REFUSED
+    return status

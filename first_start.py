@@ -4,6 +4,7 @@ In development whatever is missing is made. In production nothing is: a missing 
 with a sentence that says what to set.
 """
 
+import os
 import secrets
 import sys
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from pydantic import SecretStr
 
+from auditing import Recorder, recorder
 from auth.database import open_database
 from auth.errors import AuthError, InvalidScope, UnusableIssuer, WeakPassword, WeakSigningKey
 from auth.issuer_keys import IssuerKeys
@@ -29,7 +31,7 @@ from auth.rotation import write_secret
 from auth.schema import prepare_database
 from auth.scopes import ALL, parse
 from auth.trusted import Trust, TrustedIssuer
-from auth.users import UserStore
+from auth.users import UserStore, canonical_name
 from config import Settings, SettingsError
 
 DEVELOPMENT_NAME = "Lastgang development"
@@ -60,15 +62,30 @@ def prepare(settings: Settings) -> FirstUser | None:
         settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise SettingsError(f"LASTGANG_HOME={settings.home} cannot be made a folder ({error.strerror}).") from None
+    with recorder(settings, "first start") as record:
+        return _prepare(settings, record)
+
+
+def _prepare(settings: Settings, record: Recorder) -> FirstUser | None:
     if settings.production:
         _demand(settings)
     else:
-        _make_signing_key(settings)
-        _make_certificate(settings)
+        _make_signing_key(settings, record)
+        _make_certificate(settings, record)
     check_certificate(settings.certificate, settings.private_key)
     token_keys(settings)
     trusted_issuer(settings)
-    return _first_user(settings)
+    return _first_user(settings, record)
+
+
+def tell_start(settings: Settings) -> None:
+    """Record that the service starts.
+
+    Raises:
+        SettingsError: it cannot be recorded.
+    """
+    with recorder(settings, "service") as record:
+        record.tell("service.start", pid=os.getpid())
 
 
 def announce(user: FirstUser | None) -> None:
@@ -188,12 +205,13 @@ def _demand(settings: Settings) -> None:
         raise SettingsError("LASTGANG_ENV=production generates nothing. " + " ".join(missing))
 
 
-def _make_signing_key(settings: Settings) -> None:
+def _make_signing_key(settings: Settings, record: Recorder) -> None:
     if settings.signing_key is None and not settings.generated_signing_key.exists():
-        write_secret(settings.generated_signing_key, new_key(settings.signing_algorithm).encode())
+        with record.deed("key.make", target=settings.generated_signing_key.name):
+            write_secret(settings.generated_signing_key, new_key(settings.signing_algorithm).encode())
 
 
-def _make_certificate(settings: Settings) -> None:
+def _make_certificate(settings: Settings, record: Recorder) -> None:
     """Make a self-signed certificate for this machine, unless one is set or a good one is there."""
     given = settings.tls_cert_file is not None or settings.tls_key_file is not None
     if given or (settings.private_key.exists() and not _outdated(settings)):
@@ -215,8 +233,9 @@ def _make_certificate(settings: Settings) -> None:
     )
     pem = serialization.Encoding.PEM
     plain = serialization.NoEncryption()
-    write_secret(settings.private_key, key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
-    settings.certificate.write_bytes(certificate.public_bytes(pem))
+    with record.deed("key.make", target=settings.private_key.name):
+        write_secret(settings.private_key, key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
+        settings.certificate.write_bytes(certificate.public_bytes(pem))
 
 
 def _outdated(settings: Settings) -> bool:
@@ -234,7 +253,7 @@ def _outdated(settings: Settings) -> bool:
     return expired or settings.host not in names.get_values_for_type(x509.IPAddress)
 
 
-def _first_user(settings: Settings) -> FirstUser | None:
+def _first_user(settings: Settings, record: Recorder) -> FirstUser | None:
     try:
         prepare_database(settings.user_database)
         database = open_database(settings.user_database)
@@ -243,12 +262,12 @@ def _first_user(settings: Settings) -> FirstUser | None:
     with database:
         users = UserStore(database)
         try:
-            return None if users.any() else _add_first_user(settings, users)
+            return None if users.any() else _add_first_user(settings, users, record)
         except AuthError as error:
             raise SettingsError(f"LASTGANG_FIRST_USER, LASTGANG_FIRST_PASSWORD: {error}.") from None
 
 
-def _add_first_user(settings: Settings, users: UserStore) -> FirstUser:
+def _add_first_user(settings: Settings, users: UserStore, record: Recorder) -> FirstUser:
     given = settings.first_password and settings.first_password.get_secret_value()
     if settings.production and not (given and settings.first_user):
         raise SettingsError(
@@ -262,5 +281,7 @@ def _add_first_user(settings: Settings, users: UserStore) -> FirstUser:
         if settings.production:
             raise
         sys.stderr.write(f"LASTGANG_FIRST_PASSWORD: {weak}. Production would not start with it.\n")
-    user = users.add(settings.first_user or "admin", Passwords().hash(password), ALL)
+    name = canonical_name(settings.first_user or "admin")
+    with record.deed("user.add", target=name):
+        user = users.add(name, Passwords().hash(password), ALL)
     return FirstUser(user.name, None if given else password)

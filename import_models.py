@@ -33,6 +33,7 @@ from models.weights import Source, check_digests, locate, verify
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from auditing import Recorder
     from models.labels import Label
 
 SHIPPED = Path(__file__).parent / "models" / "pretrained"
@@ -69,11 +70,13 @@ class Imported:
         tag: `name:version` in the store.
         new: whether it was stored now; False if the same content was there already.
         labels: the labels that this version bears now.
+        changed: whether it was stored or labelled now.
     """
 
     tag: str
     new: bool
     labels: tuple[Label, ...]
+    changed: bool
 
 
 def import_model(  # noqa: PLR0913  # the arguments of the command
@@ -109,8 +112,9 @@ def import_model(  # noqa: PLR0913  # the arguments of the command
             with _told_of(path, source.card, folder):
                 _fill(folder, source, model_card)
             pin(store, model_card.name)  # or the new version would be stable by being the newest
+    before = _labels(store, model_card.name)
     labels = _label(store, *wanted, label, new=new, by=by or person("import_models.py"))
-    return Imported(":".join(wanted), new=new, labels=labels.of(wanted[1]))
+    return Imported(":".join(wanted), new=new, labels=labels.of(wanted[1]), changed=new or labels != before)
 
 
 def import_source(source: str, *, sha256: str | None = None, **options: Any) -> Imported:
@@ -156,12 +160,16 @@ def _bring(source: str, copy: Path) -> str:
 def _label(  # noqa: PLR0913  # what an import knows
     store: Store, name: str, version: str, label: Label | Literal["none"] | None, *, new: bool, by: str
 ) -> Labels:
-    labels = current(store.folder(name), [entry for entry in store.entries() if entry.name == name])
+    labels = _labels(store, name)
     if label is None:
         last = labels.last(STABLE)
         theirs = by == SHIPPED_IMPORT and last is not None and last.by != SHIPPED_IMPORT
         label = STABLE if (new or labels.stable is None) and not theirs else "none"
     return labels if label == "none" else assign(store, name, label, version, by=by)
+
+
+def _labels(store: Store, name: str) -> Labels:
+    return current(store.folder(name), [entry for entry in store.entries() if entry.name == name])
 
 
 def _renamed(card: ModelCard, name: str | None, path: Path) -> ModelCard:
@@ -237,6 +245,18 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command; give the exit status, 1 if any source was refused."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     given = _arguments(arguments)
+    from auditing import recorder  # noqa: PLC0415  # help must come without settings
+    from config import SettingsError, load_settings  # noqa: PLC0415
+
+    try:
+        with recorder(load_settings(), "import_models.py") as record:
+            return _import_all(given, record)
+    except SettingsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _import_all(given: argparse.Namespace, record: Recorder) -> int:
     refused = 0
     options = {"card": given.card, "name": given.name, "label": given.label, "by": given.by}
     for source in given.sources:
@@ -244,9 +264,13 @@ def main(arguments: list[str] | None = None) -> int:
             done = import_source(source, sha256=given.sha256, **options)
         except ModelError as error:
             print(f"refused: {error}", file=sys.stderr)
+            record.tell("model.import", "refused", reason=type(error).__name__)
             refused += 1
         else:
             print(f"{done.tag} {'imported' if done.new else 'was already there'} ({source}){_said(done)}", flush=True)
+            if done.changed:
+                name, version = done.tag.split(":")
+                record.tell("model.import", model=name, version=version, label=",".join(done.labels) or None)
     return 1 if refused else 0
 
 

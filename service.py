@@ -45,7 +45,7 @@ from edge.telemetry import TelemetryMiddleware
 from edge.timing import stage
 from edge.uploads import UploadMiddleware
 from edge.wire import Bounds, install
-from first_start import announce, prepare
+from first_start import announce, prepare, tell_start
 from forecasting.bulk import site_forecasts
 from forecasting.hindsight import LEVEL, backtests, reader_of_past, surprises, usual_levels
 from forecasting.power import power_soon
@@ -134,6 +134,7 @@ class Lastgang:
         logs.configure(settings.logs)
         with stopping_the_start():
             announce(prepare(settings))
+            tell_start(settings)
             serve_metrics()
 
     def __init__(self) -> None:

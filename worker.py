@@ -57,7 +57,12 @@ drain = Drain(settings.drain_seconds)
 def catalogue() -> Catalogue:
     """Return the models of this worker; `Lastgang.__init__` loads them."""
     limit_threads(max(1, cores() // settings.workers))
-    return Catalogue(Store(), batch_sizes=BATCH_SIZES, gather=lambda runner: Batches(runner, metrics().batch))
+    return Catalogue(
+        Store(),
+        batch_sizes=BATCH_SIZES,
+        gather=lambda runner: Batches(runner, metrics().batch),
+        took=lambda name, label, version: note("model.serve", model=name, label=label, version=version),
+    )
 
 
 def prefer_short_requests() -> None:

@@ -11,12 +11,13 @@ import argparse
 import getpass
 import secrets
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from auth import scopes
 from auth.database import open_database
-from auth.errors import AuthError, UnknownUser, WeakPassword
+from auth.errors import AuthError, InvalidUserName, UnknownUser, WeakPassword
 from auth.passwords import Passwords, strong_enough
 from auth.rotation import rotate
 from auth.schema import prepare_database
@@ -58,6 +59,8 @@ VERBS = {
     "password": "set a new password, which ends the user's tokens",
     "key": "make a new signing key in LASTGANG_HOME, for development",
 }
+
+READING = frozenset({"list"})  # what changes nothing, and so leaves no line in the audit log
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -206,18 +209,37 @@ def _rotate(settings: Settings) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command on the database of the service; return the exit status."""
     asked = parse(argv)
-    from config import SettingsError, load_settings  # noqa: PLC0415 - help must come without settings
+    from auditing import recorded  # noqa: PLC0415 - help must come without settings
+    from config import SettingsError, load_settings  # noqa: PLC0415
 
     try:
         settings = load_settings()
         settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if asked.verb == "key":
-            return _rotate(settings)
-        prepare_database(settings.user_database)
-        database = open_database(settings.user_database)
+        if asked.verb in READING:
+            return _run(asked, settings)
+        event, facts = _event(asked)
+        return recorded(settings, f"python -m auth {asked.verb}", event, lambda _: _run(asked, settings), **facts)
     except (AuthError, SettingsError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+
+
+def _event(asked: argparse.Namespace) -> tuple[str, dict[str, Any]]:
+    """Return the event of the audit log that a verb is, and what is known of it beforehand."""
+    if asked.verb == "key":
+        return f"key.{asked.action}", {}
+    given = vars(asked)
+    facts: dict[str, Any] = {"scopes": " ".join(given.get("scopes", ())) or given.get("scope")}
+    with suppress(InvalidUserName):  # what was typed may be anything, a password too
+        facts["target"] = canonical_name(asked.name)
+    return f"user.{asked.verb}", facts
+
+
+def _run(asked: argparse.Namespace, settings: Settings) -> int:
+    if asked.verb == "key":
+        return _rotate(settings)
+    prepare_database(settings.user_database)
+    database = open_database(settings.user_database)
     passwords = Passwords()
     try:
         return run(asked, UserStore(database), passwords, read_password, sys.stdout)

@@ -12,7 +12,7 @@ import shutil
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from models import archive, remote
 from models.errors import InvalidLabels, ModelError, UnknownModel, UnknownVersion
@@ -182,12 +182,30 @@ def _history(labels: Labels) -> list[str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command on BentoML's own store; return the exit status."""
     asked = parse(arguments)
+
+    def work(told: dict[str, Any]) -> int:
+        try:
+            print(said := run(asked, Store(), person("python -m models")))
+        except (ModelError, OSError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            told["reason"] = type(error).__name__
+            return 1
+        told["reason"] = said
+        return 0
+
+    if asked.verb == "list":
+        return work({})
+    from auditing import recorded  # noqa: PLC0415 - a list must come without settings
+    from config import SettingsError, load_settings  # noqa: PLC0415
+
+    facts = {name: getattr(asked, name, None) for name in ("version", "label")}
+    target = remote.hidden(asked.target) if asked.verb == "export" else None
+    command = f"python -m models {asked.verb}"
     try:
-        print(run(asked, Store(), person("python -m models")))
-    except (ModelError, OSError) as error:
+        return recorded(load_settings(), command, f"model.{asked.verb}", work, model=asked.name, target=target, **facts)
+    except SettingsError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    return 0
 
 
 if __name__ == "__main__":

@@ -81,7 +81,12 @@ class Catalogue:
     """Every model of Lastgang in a store. Any number of threads may call `get` at once."""
 
     def __init__(
-        self, store: Store, *, batch_sizes: Sequence[int] = (1,), gather: Callable[[Runner], Batches] = Batches
+        self,
+        store: Store,
+        *,
+        batch_sizes: Sequence[int] = (1,),
+        gather: Callable[[Runner], Batches] = Batches,
+        took: Callable[[str, Label, str], None] | None = None,
     ) -> None:
         """Know the store; nothing is loaded before `load`.
 
@@ -89,8 +94,9 @@ class Catalogue:
             store: where the models are.
             batch_sizes: the batch sizes to compile for each model.
             gather: makes the batches of a model.
+            took: is told each name, label and version that answers from now on.
         """
-        self._store, self._gather = store, gather
+        self._store, self._gather, self._took = store, gather, took
         self._batch_sizes = tuple(batch_sizes)
         self._known: dict[str, Known] = {}
         self._loading = threading.Lock()
@@ -151,8 +157,10 @@ class Catalogue:
             seen = self._fingerprint()  # before looking, so that what changes meanwhile is seen the next time
             versions = {name: tuple(of) for name, of in groupby(self._store.entries(), key=lambda entry: entry.name)}
             for name in sorted(versions.keys() | self._known.keys()):
-                known = self._renewed(self._known.get(name) or Known(name), versions.get(name, ()))
+                old = self._known.get(name) or Known(name)
+                known = self._renewed(old, versions.get(name, ()))
                 self._known = {**self._known, name: known}
+                self._tell_taken(old, known)
             gone = {name for name, one in self._known.items() if not (one.entries or one.served or one.failures)}
             self._known = {name: one for name, one in self._known.items() if name not in gone}
             self._seen = seen
@@ -201,6 +209,13 @@ class Catalogue:
                 if label in old.served:
                     served[label] = old.served[label]
         return Known(old.name, entries, labels, served, failures)
+
+    def _tell_taken(self, old: Known, new: Known) -> None:
+        if self._took is not None:
+            for label, model in new.served.items():
+                before = old.served.get(label)
+                if before is None or before.version != model.version:
+                    self._took(new.name, label, model.version)
 
     def _serve(
         self, old: Known, fresh: Mapping[Label, ServedModel], version: str, entries: Sequence[Entry]

@@ -246,14 +246,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; give the exit status."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     given = parse(arguments)
-    from config import SettingsError, load_settings  # noqa: PLC0415  # help must come without settings
+    from auditing import recorder  # noqa: PLC0415  # help must come without settings
+    from config import SettingsError, load_settings  # noqa: PLC0415
 
     name = given.name or given.model
     task = Task(given.csv, given.model, name, given.margin, given.promote, given.epochs, given.seed)
     try:
-        home = load_settings().home
-        with alone(home / "retrain.lock"):
-            report = retrain(task, Store())
+        settings = load_settings()
+        home = settings.home
+        with alone(home / "retrain.lock"), recorder(settings, "scripts/retrain") as record:
+            with record.deed("model.retrain", model=name) as told:
+                report = retrain(task, Store())
+                told |= {"version": report.candidate, "reason": report.decision}
+                told["label"] = {"promoted": STABLE, "kept": CANARY}.get(report.decision)
+                if report.decision == "failed":
+                    told["outcome"] = "failed"
             path = write(report, given.reports or home / "reports")
     except (SettingsError, CannotRetrain, OSError) as error:
         print(f"scripts/retrain: {error}", file=sys.stderr)

@@ -2,7 +2,7 @@
 
 import gzip
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,14 @@ settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
 GOLDEN = PROJECT.parent / "shared" / "golden"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Give commands that a test runs without a home of its own one that is not the project's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LASTGANG_HOME", str(tmp_path_factory.mktemp("home-of-commands")))
+        yield
 
 
 @pytest.fixture(scope="session")

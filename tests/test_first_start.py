@@ -73,7 +73,7 @@ def test_development_makes_everything(home: Path) -> None:
     (stored,) = stored_users(settings)
     assert (stored.name, stored.scopes) == ("admin", frozenset(SCOPES))
     Passwords().verify(user.password, stored.password_hash)
-    assert not any(user.password.encode() in file.read_bytes() for file in home.iterdir())
+    assert not any(user.password.encode() in file.read_bytes() for file in home.rglob("*") if file.is_file())
 
 
 def test_what_was_made_is_for_its_owner_only(home: Path) -> None:
@@ -87,9 +87,9 @@ def test_what_was_made_is_for_its_owner_only(home: Path) -> None:
 def test_a_second_start_changes_nothing(home: Path) -> None:
     """Keys, certificate and user stay as they are."""
     prepare(development(home))
-    before = {file.name: file.read_bytes() for file in home.iterdir() if "users" not in file.name}
+    before = {file.name: file.read_bytes() for file in home.iterdir() if file.suffix in {".key", ".crt"}}
     assert prepare(development(home)) is None
-    assert {file.name: file.read_bytes() for file in home.iterdir() if "users" not in file.name} == before
+    assert {file.name: file.read_bytes() for file in home.iterdir() if file.suffix in {".key", ".crt"}} == before
 
 
 def test_the_certificate_serves_this_machine(home: Path) -> None:
@@ -144,7 +144,7 @@ def test_a_weak_first_password_is_for_development_only(
 def test_production_starts_on_what_is_given(home: Path) -> None:
     """With everything given, production starts and makes only the user."""
     assert prepare(production(home)) == FirstUser("ada", None)
-    assert {file.name.removesuffix("-wal").removesuffix("-shm") for file in home.iterdir()} == {"users.db"}
+    assert {file.name.removesuffix("-wal").removesuffix("-shm") for file in home.iterdir()} == {"users.db", "audit"}
 
 
 MISSING = {

@@ -294,7 +294,7 @@ def test_the_command_leaves_keys_of_the_settings_alone(
     monkeypatch.setenv(name, SECRET)
     assert main(["key", "rotate"]) == 1
     assert "docs/tokens.md" in capsys.readouterr().err
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ["audit"]
 
 
 def test_production_takes_no_keys_from_the_home(tmp_path: Path) -> None:
