@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from edge import tables
 from edge.answers import Clock, SiteAnswer
-from edge.tables import Row
+from edge.tables import Line, Row
 from models.catalogue import ServedModel
 
 COLUMNS = ("site", "kind", "time", "power_kw")
@@ -21,30 +21,28 @@ def response(
     model: ServedModel, notes: Sequence[str], sites: Iterable[SiteAnswer], levels: Sequence[float] = ()
 ) -> Response:
     """Put the forecasts of one site or of many, with the intervals of `levels`, into rows."""
-    bounds = [name for level in levels for name in _bounds(level)]
+    bounds = [f"{side}_{level:g}" for level in levels for side in ("lower", "upper")]
 
-    def rows() -> Iterator[Row]:
+    def rows() -> Iterator[Row | Line]:
         yield from (tables.told("note", note) for note in notes)
         clock = Clock()
         for one in sites:
-            yield from ({"site": one.site.name} | row for row in _rows(model, one, clock))
+            yield from _steps(model, one, levels, clock)
+            profile = one.site.profile
+            remarks = tables.refused(one.site) if one.power is None or profile is None else tables.remarks(profile)
+            yield from ({"site": one.site.name} | row for row in remarks)
 
     return tables.response((*COLUMNS, *bounds), rows())
 
 
-def _bounds(level: float) -> tuple[str, str]:
-    return f"lower_{level:g}", f"upper_{level:g}"
-
-
-def _rows(model: ServedModel, one: SiteAnswer, clock: Clock) -> Iterator[Row]:
-    profile = one.site.profile
-    if one.power is None or profile is None:
-        yield from tables.refused(one.site)
+def _steps(model: ServedModel, one: SiteAnswer, levels: Sequence[float], clock: Clock) -> Iterator[Line]:
+    """Give the rows of a site's forecast; none if it has none."""
+    if one.power is None or one.site.profile is None:
         return
-    _, _, *times = clock.show(profile, model.card.horizon)
-    told = {"time": times, "power_kw": one.power.tolist()}
+    _, _, *times = clock.show(one.site.profile, model.card.horizon)
+    told = [times, one.power.tolist()]
     if one.intervals is not None:
-        for level, lower in one.intervals.lower.items():
-            told |= zip(_bounds(level), (lower.tolist(), one.intervals.upper[level].tolist()), strict=True)
-    yield from ({"kind": "forecast"} | dict(zip(told, step, strict=True)) for step in zip(*told.values(), strict=True))
-    yield from tables.remarks(profile)
+        for level in levels:
+            told += [one.intervals.lower[level].tolist(), one.intervals.upper[level].tolist()]
+    for step in zip(*told, strict=True):
+        yield one.site.name, "forecast", *step, *tables.WORDLESS

@@ -1,7 +1,8 @@
 """Answers as CSV whose rows are of several kinds: what the tables of forecasts, backtests and anomalies share.
 
-A row is a mapping from columns to values; columns that it does not name are empty. `kind` tells what it is, and the
-columns in `WORDS` are those of problems, repairs, accepted doubts and notes.
+A row is a mapping from columns to values; columns that it does not name are empty. Where there are very many rows of a
+kind, a row is the list of its cells, one for each column: written in a third of the time. `kind` tells what it is, and
+the columns in `WORDS` are those of problems, repairs, accepted doubts and notes.
 """
 
 import csv
@@ -17,15 +18,21 @@ from processing.repairs import Repair
 from processing.sites import Site
 
 WORDS = ("row", "column", "code", "message")
+WORDLESS = ("",) * len(WORDS)
 Row = dict[str, object]
+Line = tuple[object, ...]
 
 
-def response(columns: Sequence[str], rows: Iterable[Row]) -> Response:
+def response(columns: Sequence[str], rows: Iterable[Row | Line]) -> Response:
     """Give a table; its header is `columns` and `WORDS`."""
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, [*columns, *WORDS])
-    writer.writeheader()
-    writer.writerows(rows)
+    table = csv.DictWriter(text, [*columns, *WORDS])
+    table.writeheader()
+    for row in rows:
+        if isinstance(row, dict):
+            table.writerow(row)
+        else:
+            table.writer.writerow(row)
     return Response(text.getvalue(), media_type="text/csv")
 
 

@@ -188,6 +188,30 @@ print("gave back" if before - resident() > 50_000_000 else "kept", _of_c("malloc
     assert told.startswith("gave back")
 
 
+def test_read_parts_of_the_libraries_are_let_go(model: Path) -> None:
+    """What loading and compiling read of TensorFlow leaves the process, and the model answers as before."""
+    code = """
+import psutil
+from models.slim_tensorflow import give_back_memory
+
+def shared():
+    return psutil.Process().memory_info().shared
+
+x = np.ones((1, 672, 7), np.float32)
+runner = serve(folder)
+core().function(lambda x: x + 1, jit_compile=True)(x)
+before, answer = shared(), runner.predict(x)
+give_back_memory()
+freed = before - shared()
+assert np.array_equal(runner.predict(x), answer)
+assert np.array_equal(serve(folder).predict(x), answer)
+print("let go" if freed > 50_000_000 else f"kept all but {freed} bytes")
+"""
+    if sys.platform != "linux":
+        pytest.skip("only Linux tells which parts are as they stand in the file")
+    assert run(code, model).startswith("let go")
+
+
 def test_threads_share_an_arena(model: Path) -> None:
     """However many threads allocate side by side, the C library keeps two arenas, where it can be told."""
     code = """
