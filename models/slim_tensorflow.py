@@ -87,9 +87,9 @@ def limit_threads(count: int) -> None:
 def give_back_memory() -> None:
     """Return to the system what is no longer used, where it lets itself be told; to be called after each compiling.
 
-    That is what has been freed, some 100 MB each time, which glibc would keep; and some 300 MB of TensorFlow's libraries
-    that loading and compiling have read and answering does not: they leave this process, and come back from the file
-    should they be read again.
+    That is what has been freed, some 100 MB each time, which glibc would keep; and some 300 MB of TensorFlow's library
+    files that loading and compiling have read and answering does not: they leave this process, and come back from the
+    files should they be read again.
     """
     if (trim := _of_c("malloc_trim")) is not None:
         trim(0)
