@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from key_material import private, public_pem
 
-from auth.keys import published, verifying_keys
-from benchmarks.forgeries import segment
+from auth.keys import published, secret_key, verifying_keys
+from benchmarks.forgeries import Installation, segment
 
 DISCOVERY, KEYS = "/.well-known/openid-configuration", "/keys"
 
@@ -111,3 +111,22 @@ def signed(claims: Any, kind: str = "P-256", which: str = "", **header: Any) -> 
         r, s = decode_dss_signature(signer.sign(text.encode(), ec.ECDSA(hashes.SHA256())))
         signature = r.to_bytes(32, "big") + s.to_bytes(32, "big")
     return f"{text}.{segment(signature)}"
+
+
+def installation(secret: bytes, now: int) -> Installation:
+    """Return the keys of a service that is attacked, and the claims of its user ada."""
+    point, modulus = private("P-256"), private("RSA 3072")
+    assert isinstance(point, ec.EllipticCurvePrivateKey)
+    assert isinstance(modulus, rsa.RSAPrivateKey)
+    ids = [verifying_keys(public_pem(kind))[0].kid for kind in ("P-256", "RSA 3072")]
+    claims = {
+        "iss": "lastgang",
+        "aud": "lastgang",
+        "sub": "ada",
+        "iat": now,
+        "exp": now + 3600,
+        "jti": "0123456789abcdef" * 2,
+        "client_id": "anyone",
+        "scope": "forecast",
+    }
+    return Installation(secret, secret_key(secret).kid, point, ids[0], modulus, ids[1], claims)

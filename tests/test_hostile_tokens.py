@@ -12,15 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from issuing import Issuer, issuer, signed
-from key_material import private, private_pem, public_pem
+from issuing import Issuer, installation, issuer, signed
+from key_material import private_pem, public_pem
 
 from auth.database import open_database
-from auth.keys import secret_key, signing_key, verifying_keys
+from auth.keys import signing_key, verifying_keys
 from auth.tokens import Tokens
 from auth.users import UserStore
-from benchmarks.forgeries import Installation, forgeries
+from benchmarks.forgeries import forgeries
 from config import PROJECT, load_settings
 from first_start import prepare
 
@@ -42,26 +41,6 @@ class Attack:
     sent: dict[str, list[str]]
     answers: dict[str, dict[str, Any]]
     written: str
-
-
-def installation(now: int) -> Installation:
-    """The keys of the service under attack, and the claims of its user."""
-    point, modulus = private("P-256"), private("RSA 3072")
-    assert isinstance(point, ec.EllipticCurvePrivateKey)
-    assert isinstance(modulus, rsa.RSAPrivateKey)
-    ids = [verifying_keys(public_pem(kind))[0].kid for kind in ("P-256", "RSA 3072")]
-    claims = {
-        "iss": "lastgang",
-        "aud": "lastgang",
-        "sub": "ada",
-        "iat": now,
-        "exp": now + 3600,
-        "jti": "0123456789abcdef" * 2,
-        "client_id": "anyone",
-        "scope": "forecast",
-    }
-    secret = SECRET.encode()
-    return Installation(secret, secret_key(secret).kid, point, ids[0], modulus, ids[1], claims)
 
 
 def of_users(users: UserStore, now: datetime) -> dict[str, str]:
@@ -136,7 +115,7 @@ def attack(tmp_path_factory: pytest.TempPathFactory) -> Attack:
         prepare(settings)
         now = datetime.now(UTC)  # not before the first user was made, whose tokens would be older than the password
         second = int(now.timestamp())
-        there = installation(second)
+        there = installation(SECRET.encode(), second)
         with open_database(settings.user_database) as database:
             tokens = forgeries(there) | of_users(UserStore(database), now)
         with closing(sqlite3.connect(home / "users.db")) as users, users:
