@@ -1,19 +1,22 @@
 """What following a request costs: `python -m benchmarks.telemetry`, some seconds.
 
-Sends requests to an application that does nothing but the six stages of a small forecast, once bare and once below
-`TelemetryMiddleware`, in turns, in process and on one event loop, with the metrics in files as in the service. Prints
-microseconds of a request for each. The quickest hundredth counts, so that a busy machine changes little.
+Sends requests to an application that does nothing but the six stages of a small forecast: bare, below
+`TelemetryMiddleware` as it is by default, with an access line of JSON (thrown away), and with every request traced (for
+a collector that is not there); in turns, in process and on one event loop, with the metrics in files as in the service.
+Prints microseconds of a request for each. The quickest hundredth counts, so that a busy machine changes little.
 """
 
 import asyncio
 import os
 import statistics
 import tempfile
+from contextlib import redirect_stderr
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 STAGES = ("token", "body", "read", "features", "model", "answer")
-ROUNDS, EACH = 300, 100
+ROUNDS, EACH = 2_000, 10
 HEADERS = [(b"host", b"localhost"), (b"accept", b"*/*"), (b"user-agent", b"bench"), (b"authorization", b"Bearer x")]
 
 
@@ -41,10 +44,12 @@ def main() -> None:
     """Measure and print."""
     with tempfile.TemporaryDirectory() as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # before the library is imported
+        from edge.logs import configure  # noqa: PLC0415
         from edge.metrics import Metrics  # noqa: PLC0415
         from edge.routes import Routes  # noqa: PLC0415
         from edge.telemetry import TelemetryMiddleware  # noqa: PLC0415
         from edge.timing import stage  # noqa: PLC0415
+        from edge.tracing import Tracing  # noqa: PLC0415
 
         async def bare(_: Any, receive: Any, send: Any) -> None:
             await receive()
@@ -57,17 +62,22 @@ def main() -> None:
                     pass
             await bare(scope, receive, send)
 
-        metrics = Metrics()
+        metrics, tracing = Metrics(), Tracing("http://127.0.0.1:9", 1)
         routes = Routes(["/", "/token", "/predict/{model}", "/forecast/{model}", "/models", "/models/{model}"])
-        apps: dict[str, Any] = {
-            "bare": bare,
-            "followed": TelemetryMiddleware(staged, routes=routes, metrics=lambda: metrics),
-        }
-        found = asyncio.run(rounds(apps))
+
+        def followed(**options: Any) -> Any:
+            return TelemetryMiddleware(staged, routes=routes, metrics=lambda: metrics, **options)
+
+        apps = {"bare": bare, "followed": followed(), "logged": followed(access_log=True)}
+        with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stderr(nowhere):
+            configure("json")
+            found = asyncio.run(rounds(apps))
+            # By itself: the thread that sends takes turns with whatever is measured beside it.
+            found |= asyncio.run(rounds({"traced": followed(tracing=lambda: tracing)}))
+            tracing.close()
     quick = {name: statistics.quantiles(values, n=100)[0] for name, values in found.items()}
     for name, value in quick.items():
-        print(f"{name}: {value:.1f} us")
-    print(f"following a request: {quick['followed'] - quick['bare']:.1f} us")
+        print(f"{name}: {value - quick['bare']:.1f} us more than bare")
 
 
 if __name__ == "__main__":
