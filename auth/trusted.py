@@ -11,7 +11,6 @@ import hashlib
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from auth.errors import InvalidToken, UnusableIssuer
@@ -79,10 +78,12 @@ class Trust:
 
 
 class _Said(NamedTuple):
-    """What a token says whose signature is good, and from when on it does."""
+    """What a token says whose signature is good, from when on, and with which key of which id that was found out."""
 
     claims: Claims
     not_before: int
+    kid: str | None
+    key: Key
 
 
 class TrustedIssuer:
@@ -95,10 +96,12 @@ class TrustedIssuer:
 
     def __init__(self, trust: Trust, keys: IssuerKeys) -> None:
         self._trust, self._keys = trust, keys
-        self._signed = lru_cache(REMEMBERED)(self._said)  # as in `auth.tokens`: only what was found good is kept
+        self._good: dict[str, _Said] = {}  # only what was found good: no stranger's token takes the place of one
 
     def issued(self, token: str) -> bool:
         """Tell whether a token says that it is of this issuer; whether it is, `verify` finds out."""
+        if token in self._good:
+            return True
         try:
             claims = bounded_object(split(token, LONGEST).claims, "claims")
         except InvalidToken:
@@ -112,11 +115,16 @@ class TrustedIssuer:
             InvalidToken: for every other text.
             IssuerUnavailable: the issuer's keys are not known.
         """
-        kid = self._kid_of(bounded_object(split(token, LONGEST).header, "header"))
+        said = self._good.get(token)
+        kid = self._kid_of(bounded_object(split(token, LONGEST).header, "header")) if said is None else said.kid
         key = await self._keys.get(kid)
         if key is None:
             raise InvalidToken("key")
-        said = self._signed(token, key)
+        if said is None or said.key is not key:
+            said = self._said(token, kid, key)
+            if len(self._good) >= REMEMBERED:
+                self._good.clear()
+            self._good[token] = said
         moment = seconds(now)
         if max(said.not_before, said.claims.issued_at.timestamp()) > moment + LEEWAY:
             raise InvalidToken("issued in the future")
@@ -137,7 +145,7 @@ class TrustedIssuer:
             raise InvalidToken("key")
         return kid
 
-    def _said(self, token: str, key: Key) -> _Said:
+    def _said(self, token: str, kid: str | None, key: Key) -> _Said:
         parts = split(token, LONGEST)
         if bounded_object(parts.header, "header")["alg"] != key.algorithm:
             raise InvalidToken("algorithm")
@@ -165,7 +173,7 @@ class TrustedIssuer:
             client=subject if client is None else self._named("client", client),
             scopes=scopes,
         )
-        return _Said(whole, second(claims.get("nbf", issued), "not before"))
+        return _Said(whole, second(claims.get("nbf", issued), "not before"), kid, key)
 
     def _check_use(self, claims: dict[str, Any], client: Any) -> None:
         """Refuse tokens that are for something else. Where the header says no more than ``JWT``, the claims must."""

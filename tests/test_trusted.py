@@ -8,6 +8,7 @@ import logging
 import threading
 import warnings
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +22,7 @@ from issuing import DISCOVERY, KEYS, Answer, Issuer, issuer, jwk, signed
 from key_material import private_pem
 
 from auth import issuer_keys
+from auth import trusted as trusted_module
 from auth.errors import InvalidToken, IssuerUnavailable, UnusableIssuer
 from auth.issuer_keys import FLOOR, FRESH, KEPT, IssuerKeys, fetchable
 from auth.keys import signing_key
@@ -304,6 +306,19 @@ def test_the_time_that_counts_is_now(there: Issuer, after: float, good: bool) ->
         assert not good
     else:
         assert good
+
+
+def test_good_tokens_are_remembered_and_bounded(there: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was found good is not looked at again, a few at a time; what was not is never kept."""
+    monkeypatch.setattr(trusted_module, "REMEMBERED", 2)
+    trusted = trusting(there)
+    good = [signed(claims(there, sub=str(n))) for n in range(5)]
+    assert [verify(trusted, token).subject.rpartition("#")[2] for token in good * 2] == list("0123401234")
+    for token in (*good, signed(claims(there, aud="another"))):
+        with suppress(InvalidToken):
+            verify(trusted, token)
+        assert len(trusted._good) <= 2
+    assert set(trusted._good) <= set(good)
 
 
 def in_one_loop(work: Callable[[], Awaitable[Result]]) -> Result:
