@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import stat
 import subprocess
@@ -13,7 +14,8 @@ import pytest
 import yaml
 from conftest import PROJECT
 
-from config import PREFIX, SECRETS, Settings
+from config import PREFIX, SECRETS, Settings, load_settings
+from first_start import prepare
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -201,6 +203,37 @@ def test_deployments_name_settings_that_there_are() -> None:
     }
     assert named
     assert not {(file, variable) for file, variable in named if variable not in known}
+
+
+@pytest.mark.parametrize("guide", ["azure", "kubernetes"])
+def test_secrets_of_the_guide_let_a_service_start(guide: str, tmp_path: Path) -> None:
+    """What the guide's commands make is what a service in production asks for, and only its maker can read it."""
+    (block,) = re.findall(r"```bash secrets\n(.*?)```", (DEPLOY / guide / "README.md").read_text(), re.DOTALL)
+    (tmp_path / "deploy").symlink_to(DEPLOY)
+    environment = os.environ | {"HOST": "lastgang.example.com"}
+    subprocess.run(
+        ["bash", "-eu"], input=block, cwd=tmp_path, env=environment, check=True, capture_output=True, text=True
+    )
+    made = tmp_path / "secrets"
+    assert not [file for file in made.iterdir() if stat.S_IMODE(file.stat().st_mode) & 0o077]
+    files = {
+        "TLS_CERT": "tls.crt",
+        "TLS_KEY": "tls.key",
+        "SIGNING_KEY": "signing.key",
+        "FIRST_PASSWORD": "first.password",
+    }
+    told = {f"LASTGANG_{name}_FILE": str(made / file) for name, file in files.items()}
+    told |= {"LASTGANG_ENV": "production", "LASTGANG_FIRST_USER": "admin", "LASTGANG_HOME": str(tmp_path / "home")}
+    first = prepare(load_settings(told))
+    assert first is not None
+    assert first.password is None
+
+
+def test_links_of_the_guides_lead_somewhere() -> None:
+    """Every link to a file of the repository names one that is there."""
+    for guide in DEPLOY.rglob("README.md"):
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", guide.read_text()):
+            assert (guide.parent / target).exists(), f"{guide}: {target}"
 
 
 def test_parameters_of_azure_are_for_ones_own_eyes(tmp_path: Path) -> None:

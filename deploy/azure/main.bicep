@@ -22,9 +22,9 @@ param closed bool = false
 @description('First part of the public name: LABEL.REGION.azurecontainer.io. Not used with closed=true.')
 param dnsLabel string = name
 
-@description('A group cannot map ports: the service listens on this very one. 8443 where it may not listen on 443.')
+@description('A group maps no ports: the service listens on this very one. On 443 only where Azure lets a user but root do so.')
 @allowed([443, 8443])
-param port int = 443
+param port int = 8443
 
 @description('Name of the user that the first start makes.')
 param firstUser string = 'admin'
@@ -47,7 +47,7 @@ param tlsKey string
 
 @secure()
 @minLength(16)
-@description('Password of the database: letters and digits.')
+@description('Password of the database: of capital and small letters, digits and others three kinds.')
 param databasePassword string
 
 var databaseUser = 'lastgang'
