@@ -175,7 +175,7 @@ def create_app(log_in: Callable[[], LogIn]) -> FastAPI:
         except InvalidCredentials as refused:
             told["target"] = refused.user
             raise
-        told["subject"] = canonical_name(form.username)
+        told |= {"subject": canonical_name(form.username), "scopes": access_token.scope}
         response.headers["Cache-Control"] = "no-store"
         return access_token
 
