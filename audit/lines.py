@@ -41,7 +41,7 @@ FACTS = frozenset(
         # counted refusals
         "count", "seconds", "problems", "addresses", "subjects", "targets",
         # the log itself
-        "format", "chain", "key", "after", "damaged_bytes", "damaged_sha256", "lost_from", "lost_to", "head",
+        "format", "chain", "key", "damaged_bytes", "damaged_sha256", "lost_from", "lost_to", "head",
         "first", "last",
     }
 )  # fmt: skip

@@ -16,7 +16,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     own = tmp_path_factory.mktemp("own-model")
     store = tmp_path_factory.mktemp("bentoml")
     pretrained = PROJECT / "models" / "pretrained"
-    environment = Place(own, store, 1).environment(TF_CPP_MIN_LOG_LEVEL="2")
+    environment = Place(tmp_path_factory.mktemp("home-of-imports"), store, 1).environment(TF_CPP_MIN_LOG_LEVEL="2")
     maker = Path(__file__).with_name("last_two_hours.py")
     run([sys.executable, str(maker), str(own), str(pretrained / "gru" / "card.json")], environment)
     run([sys.executable, "-m", "models.card", str(own)], environment)
