@@ -105,6 +105,16 @@ class Settings(BaseModel):
         Field(description="Keys that only verify, old and next ones: PEM blocks, or a secret on each line."),
     ] = None
     token_minutes: Annotated[int, Field(ge=1, le=1_440, description="Minutes for which a token is good.")] = 60
+    password_grant: Annotated[
+        bool, Field(description="Whether `POST /token` takes the names and passwords of users at all.")
+    ] = True
+    refresh_hours: Annotated[
+        float, Field(gt=0, le=8_760, description="Hours for which a refresh token is good if it is not used.")
+    ] = 24.0
+    refresh_days: Annotated[
+        float,
+        Field(ge=0, le=365, description="Days after a log-in when its last refresh token ends; 0: there are none."),
+    ] = 30.0
     issuer: Annotated[str, Field(description="Issuer that tokens name (claim `iss`).")] = "lastgang"
     audience: Annotated[str, Field(description="Audience that tokens are for (claim `aud`).")] = "lastgang"
     trusted_issuer: Annotated[
@@ -235,6 +245,14 @@ class Settings(BaseModel):
     def production(self) -> bool:
         """Whether nothing may be generated."""
         return self.env == "production"
+
+    @property
+    def address(self) -> str:
+        """URL of the service as seen from where it runs."""
+        if self.host.is_unspecified:
+            return f"https://localhost:{self.port}"
+        host = f"[{self.host}]" if self.host.version == 6 else self.host  # noqa: PLR2004
+        return f"https://{host}:{self.port}"
 
     @property
     def docs_are_open(self) -> bool:

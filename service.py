@@ -81,7 +81,7 @@ OPEN = {route for route, needed in ACCESS.items() if needed is Without.TOKEN}
 UPLOADS = {"/predict/": settings.max_body_bytes}
 UPLOADS |= dict.fromkeys(("/forecast/", "/backtest/", "/anomalies/"), settings.max_bulk_bytes)
 ROUTES = Routes(path for _, path in ACCESS)
-AUDIT = {"auditor": auditor, "routes": ROUTES, "unrecorded": OPEN - {("POST", "/token")}}
+AUDIT = {"auditor": auditor, "routes": ROUTES, "unrecorded": OPEN}
 MIDDLEWARES: tuple[tuple[Any, dict[str, Any]], ...] = (  # the outermost first
     (DrainMiddleware, {"drain": drain}),
     (

@@ -15,12 +15,17 @@ from typing import TYPE_CHECKING
 from auditing import actor, open_trail
 from auth.app import LogIn, create_app
 from auth.budgets import Budget
+from auth.clients import ClientStore
 from auth.counters import Counters, beside
 from auth.database import Database, connect, open_database
+from auth.desk import TokenDesk
+from auth.grants import Grants
+from auth.metadata import describe
 from auth.middleware import Authenticator, Identity
 from auth.passwords import Passwords
 from auth.places import KnownPlaces
 from auth.published import publish_keys
+from auth.refresh import RefreshTokens
 from auth.throttle import Throttle
 from auth.tokens import Tokens
 from auth.users import UserStore
@@ -191,15 +196,25 @@ def users() -> UserStore:
 
 
 @cache
-def log_in() -> LogIn:
-    """Return what turns a name and a password into a token."""
-    return LogIn(users(), Passwords(), tokens(), throttle())
+def refresh_tokens() -> RefreshTokens | None:
+    """Return what keeps refresh tokens; None where the settings allow none."""
+    if not settings.refresh_days:
+        return None
+    return RefreshTokens(database(), timedelta(hours=settings.refresh_hours), timedelta(days=settings.refresh_days))
+
+
+@cache
+def desk() -> TokenDesk:
+    """Return what gives tokens, takes them back and tells of them."""
+    log_in, refresh = LogIn(users(), Passwords(), throttle()), refresh_tokens()
+    grants = Grants(log_in, users(), tokens(), refresh, password_grant=settings.password_grant)
+    return TokenDesk(grants, database(), ClientStore(database()), tokens(), refresh=refresh)
 
 
 @cache
 def authenticator() -> Authenticator:
-    """Return what finds the user behind a token."""
-    return Authenticator(tokens(), users(), trusted=trusted_issuer(settings))
+    """Return what finds who is behind a token."""
+    return Authenticator(tokens(), database(), trusted=trusted_issuer(settings))
 
 
 async def authenticate(token: str) -> Identity:
@@ -208,7 +223,8 @@ async def authenticate(token: str) -> Identity:
         return await authenticator()(token)
 
 
-app = create_app(log_in)
+app = create_app(desk)
+describe(app, settings.issuer, settings.address, lambda: desk().grants.names)
 publish_keys(app, tokens)
 pages.add_routes(app, catalogue)
 handle_errors(app)

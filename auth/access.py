@@ -22,6 +22,7 @@ class Without(Enum):
     """What a route takes that takes no scope."""
 
     TOKEN = "open"  # noqa: S105 - no token at all
+    GATE = "credentials in the form"  # the route itself checks them
     SCOPE = "any good token"
 
 
@@ -43,8 +44,8 @@ class Row:
 
     @property
     def is_open(self) -> bool:
-        """Whether the route takes no token."""
-        return self.needs is Without.TOKEN
+        """Whether the gate asks for no token."""
+        return self.needs is Without.TOKEN or self.needs is Without.GATE
 
     def check(self, scopes: frozenset[str]) -> None:
         """Return if these scopes open the route.

@@ -12,6 +12,14 @@ AuthError
 ├── InsufficientScope     a good token whose scopes do not open this route
 ├── UnknownRoute          no row of the table of routes has this path
 ├── UnknownMethod         a row has this path, but for other methods
+├── OAuthRefusal          what a request for a token gets, with its word of RFC 6749
+│   ├── InvalidTokenRequest   the form lacks something or has something twice
+│   ├── UnsupportedGrant      there is no such way to a token, or it is switched off
+│   ├── InvalidClient         unknown client, wrong secret or disabled client, told in the same words
+│   └── InvalidGrant          the refresh token is not good, or no longer
+├── InvalidClientId       this cannot be the id of a client
+├── ClientExists          the id is taken
+├── UnknownClient         no client has this id
 ├── InvalidUserName       this cannot be the name of a user
 ├── UserExists            the name is taken
 ├── UnknownUser           no user has this name
@@ -130,6 +138,32 @@ class InvalidScope(AuthError):
         self.problem = problem
 
 
+class OAuthRefusal(AuthError):
+    """A request for a token, or about one, that is refused; see its kinds."""
+
+
+class InvalidTokenRequest(OAuthRefusal):
+    """The form lacks a field, or has one twice, or two that exclude each other."""
+
+
+class UnsupportedGrant(OAuthRefusal):
+    """The ``grant_type`` is unknown here, or switched off."""
+
+
+class InvalidClient(OAuthRefusal):
+    """The client did not show who it is; deliberately silent about what is wrong."""
+
+    def __init__(self) -> None:
+        super().__init__("The client is unknown, or its secret is wrong")
+
+
+class InvalidGrant(OAuthRefusal):
+    """The refresh token is unknown, used, expired, revoked or another client's; which, is not told."""
+
+    def __init__(self) -> None:
+        super().__init__("The refresh token is not good; log in again")
+
+
 class InsufficientScope(AuthError):
     """The token is good, but not for this route.
 
@@ -202,6 +236,45 @@ class UnknownUser(AuthError):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"No user is called {name[:80]!a}; list the users to see every name")
+        self.name = name
+
+
+class InvalidClientId(AuthError):
+    """The id cannot be the id of a client.
+
+    Attributes:
+        name: the refused id.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"{name[:80]!a} cannot be the name of a client: use 1 to 57 of the characters a-z 0-9 . _ - "
+            "and begin with a letter or a digit; the prefix client: is added"
+        )
+        self.name = name
+
+
+class ClientExists(AuthError):
+    """A client of that id is there already.
+
+    Attributes:
+        name: the id that is taken.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is a {name} already; choose another name or renew its secret")
+        self.name = name
+
+
+class UnknownClient(AuthError):
+    """No client of that id is stored.
+
+    Attributes:
+        name: the id that was looked for.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"No client is called {name[:80]!a}; list the clients to see every one")
         self.name = name
 
 

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from auth.clients import PREFIX
 from auth.errors import InvalidToken, NotAuthenticated
-from auth.known import KnownUsers
 from auth.scopes import common
+from auth.standing import Standings
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -23,9 +24,10 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from auth.access import Access
-    from auth.tokens import Tokens
+    from auth.database import Database
+    from auth.standing import Standing
+    from auth.tokens import Claims, Tokens
     from auth.trusted import TrustedIssuer
-    from auth.users import UserStore
 
 _BEARER = re.compile(rb"bearer(?: (.*))?", re.IGNORECASE | re.DOTALL)
 _POLICY_VIOLATION = 1008  # RFC 6455, section 7.4.1
@@ -33,12 +35,12 @@ _POLICY_VIOLATION = 1008  # RFC 6455, section 7.4.1
 
 @dataclass(frozen=True)
 class Identity:
-    """Who sends a request; what the rest of the service may know of a user.
+    """Who sends a request; what the rest of the service may know of a user, or of a client that asks for itself.
 
     Attributes:
-        name: of the user, in lower case.
+        name: of the user, in lower case; or the client's id, ``client:...``.
         disabled: False; it is told by ``GET /users/me``.
-        created_at: of the user, UTC; None for whom another issuer vouches.
+        created_at: of the user or client, UTC; None for whom another issuer vouches.
         token_id: of the token, 32 hexadecimal digits.
         expires_at: of the token, UTC.
         scopes: what the token is good for now: of its scopes those that its user still has.
@@ -59,11 +61,11 @@ def _utc_now() -> datetime:
 
 
 class Authenticator:
-    """Finds the user behind a token, as the user is now: a change counts at once.
+    """Finds who is behind a token, as they are now: a change counts at once.
 
     Args:
         tokens: verifies ours.
-        users: whose they are.
+        database: where users, clients and revoked tokens are.
         clock: returns the aware time now.
         trusted: verifies those of another issuer, whose users are not ours; None if nobody else is trusted.
     """
@@ -71,33 +73,55 @@ class Authenticator:
     def __init__(
         self,
         tokens: Tokens,
-        users: UserStore,
+        database: Database,
         clock: Callable[[], datetime] = _utc_now,
         trusted: TrustedIssuer | None = None,
     ) -> None:
-        self._tokens, self._users, self._clock, self._trusted = tokens, KnownUsers(users), clock, trusted
+        self._tokens, self._standings, self._clock, self._trusted = tokens, Standings(database), clock, trusted
 
     async def __call__(self, token: str) -> Identity:
         """Return who bears the token.
 
         Raises:
-            InvalidToken: it is not good, or its user is gone, disabled, or has changed the password since.
+            InvalidToken: it is not good or was revoked, or its user or client is gone, disabled, or has changed the
+                password or secret since.
             IssuerUnavailable: it is another issuer's, whose keys are not known just now.
         """
         if self._trusted is not None and self._trusted.issued(token):
             said = await self._trusted.verify(token, self._clock())
             return Identity(said.subject, False, None, said.id, said.expires_at, said.scopes, said.client)  # noqa: FBT003
         claims = self._tokens.verify(token, self._clock())
-        user = await self._users.get(claims.subject)
-        if user is None:
-            raise InvalidToken("unknown user")
-        if user.disabled:
-            raise InvalidToken("disabled user")
-        # Both are whole seconds; a change counts from the second after it (see `auth.users.User`).
-        if claims.issued_at < user.password_changed_at:
-            raise InvalidToken("older than the password")
-        scopes = common(claims.scopes, user.scopes)
-        return Identity(user.name, user.disabled, user.created_at, claims.id, claims.expires_at, scopes, claims.client)
+        return identity_of(claims, await self._standings.get(claims.subject, claims.client, claims.id))
+
+
+def identity_of(claims: Claims, standing: Standing) -> Identity:
+    """Return who bears a verified token.
+
+    Raises:
+        InvalidToken: see `Authenticator`.
+    """
+    if standing.revoked:
+        raise InvalidToken("revoked")
+    scopes = claims.scopes
+    # Times are whole seconds; a change counts from the second after it (see `auth.users.User`).
+    if claims.client.startswith(PREFIX):
+        client = standing.client
+        if client is None or client.disabled:
+            raise InvalidToken("unknown client" if client is None else "disabled client")
+        if claims.issued_at < client.secret_changed_at:
+            raise InvalidToken("older than the secret")
+        scopes = common(scopes, client.scopes)
+        if claims.subject == client.id:
+            return Identity(
+                client.id, client.disabled, client.created_at, claims.id, claims.expires_at, scopes, client.id
+            )
+    user = standing.user
+    if user is None or user.disabled:
+        raise InvalidToken("unknown user" if user is None else "disabled user")
+    if claims.issued_at < user.password_changed_at:
+        raise InvalidToken("older than the password")
+    scopes = common(scopes, user.scopes)
+    return Identity(user.name, user.disabled, user.created_at, claims.id, claims.expires_at, scopes, claims.client)
 
 
 class AuthMiddleware:

@@ -12,16 +12,12 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
+from auth.tables import PLACES
+
 if TYPE_CHECKING:
     from auth.database import Database
 
 KNOWN, RENEWED = 90 * 86_400, 86_400  # seconds
-_PLACES = sa.Table(
-    "known_places",
-    sa.MetaData(),  # what makes the table is auth/migrations
-    sa.Column("key", sa.String(32), primary_key=True),
-    sa.Column("seen_at", sa.BigInteger, nullable=False),
-)
 
 
 class KnownPlaces:
@@ -39,10 +35,10 @@ class KnownPlaces:
         if self._seen(key) > now - RENEWED:
             return
         with suppress(IntegrityError), self._engine.begin() as connection:  # another process may be adding it, too
-            connection.execute(_PLACES.delete().where((_PLACES.c.key == key) | (_PLACES.c.seen_at < now - KNOWN)))
-            connection.execute(_PLACES.insert().values(key=key, seen_at=int(now)))
+            connection.execute(PLACES.delete().where((PLACES.c.key == key) | (PLACES.c.seen_at < now - KNOWN)))
+            connection.execute(PLACES.insert().values(key=key, seen_at=int(now)))
 
     def _seen(self, key: str) -> float:
         with self._engine.connect() as connection:
-            seen = connection.execute(sa.select(_PLACES.c.seen_at).where(_PLACES.c.key == key)).scalar()
+            seen = connection.execute(sa.select(PLACES.c.seen_at).where(PLACES.c.key == key)).scalar()
         return -math.inf if seen is None else float(seen)

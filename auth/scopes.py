@@ -20,6 +20,7 @@ FORECAST, BACKTEST = "forecast", "backtest"
 MODELS_READ, MODELS_WRITE = "models:read", "models:write"
 USERS_ADMIN = "users:admin"
 METRICS = "metrics"
+TOKENS_INTROSPECT = "tokens:introspect"
 SCOPES = {
     FORECAST: "Forecast with every model; `forecast:MODEL` with one.",
     BACKTEST: "Backtest every model and find anomalies with it; `backtest:MODEL` with one.",
@@ -27,6 +28,7 @@ SCOPES = {
     MODELS_WRITE: "Decide which version of a model answers.",
     USERS_ADMIN: "Add, change and remove users and clients.",
     METRICS: "Read the metrics.",
+    TOKENS_INTROSPECT: "Ask about any token by `POST /introspect`.",
 }
 OF_A_MODEL = frozenset({FORECAST, BACKTEST})
 ALL = frozenset(SCOPES)

@@ -102,7 +102,9 @@ class Tokens:
         # an exception, which this does not keep, so no stranger's token takes the place of a good one.
         self._signed = lru_cache(REMEMBERED)(self._said)
 
-    def issue(self, subject: str, now: datetime, *, client: str, scopes: Collection[str]) -> str:
+    def issue(
+        self, subject: str, now: datetime, *, client: str, scopes: Collection[str], token_id: str | None = None
+    ) -> str:
         """Return a new token for the subject, good from now for the lifetime.
 
         Args:
@@ -110,6 +112,7 @@ class Tokens:
             now: aware time; counted in whole seconds, rounded down.
             client: who asked for it; as the subject.
             scopes: what it is good for; each as the subject, all together as `auth.scopes` allows.
+            token_id: 32 hexadecimal digits; new ones by default.
 
         Raises:
             ValueError: an argument is not as said.
@@ -121,7 +124,7 @@ class Tokens:
             "sub": _plain("subject", subject),
             "iat": issued,
             "exp": issued + int(self.lifetime.total_seconds()),
-            "jti": uuid.uuid4().hex,
+            "jti": token_id or uuid.uuid4().hex,
             "client_id": _plain("client", client),
             "scope": written(_plain("scope", scope) for scope in scopes),
         }

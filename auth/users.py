@@ -18,27 +18,16 @@ from sqlalchemy.exc import IntegrityError
 
 from auth.errors import InvalidScope, InvalidUserName, UnknownUser, UserExists
 from auth.scopes import covers, parse, simplest, written
+from auth.tables import REFRESH_TOKENS, USERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
 
     from auth.database import Database
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}", re.ASCII)
-_USERS = sa.Table(
-    "users",
-    sa.MetaData(),  # what makes the table is auth/migrations
-    sa.Column("name", sa.String(64), primary_key=True),
-    sa.Column("password_hash", sa.String(255), nullable=False),
-    sa.Column("disabled", sa.Boolean, nullable=False),
-    # Unix seconds: every database compares and adds them alike, and none of them has a time zone to lose.
-    sa.Column("created_at", sa.BigInteger, nullable=False),
-    sa.Column("password_changed_at", sa.BigInteger, nullable=False),
-    sa.Column("scopes", sa.String(1000), nullable=False),
-)
-
 # Built once: every request reads one user, and building the query takes longer than running it.
-_ONE = _USERS.select().where(_USERS.c.name == sa.bindparam("wanted"))
+_ONE = USERS.select().where(USERS.c.name == sa.bindparam("wanted"))
 
 
 @dataclass(frozen=True)
@@ -61,6 +50,13 @@ class User:
     created_at: datetime
     password_changed_at: datetime
     scopes: frozenset[str] = frozenset()
+
+    @classmethod
+    def of_row(cls, row: Sequence[Any]) -> User:
+        """Return the user of a row of the table."""
+        name, password_hash, disabled, created, changed, scopes = row
+        born, renewed = (datetime.fromtimestamp(at, UTC) for at in (created, changed))
+        return cls(name, password_hash, disabled, born, renewed, frozenset(scopes.split()))
 
 
 def canonical_name(name: str) -> str:
@@ -87,8 +83,7 @@ class UserStore:
     """
 
     def __init__(self, database: Database, clock: Callable[[], datetime] = _utc_now) -> None:
-        self._engine, self._clock = database.engine, clock
-        self.changes = database.changes
+        self._database, self._engine, self._clock = database, database.engine, clock
 
     def add(self, name: str, password_hash: str, scopes: Collection[str] = ()) -> User:
         """Store a new user, not disabled, and return it.
@@ -102,10 +97,10 @@ class UserStore:
         row = (canonical_name(name), password_hash, False, now := self._now(), now, granted)
         try:
             with self._engine.begin() as connection:
-                connection.execute(_USERS.insert().values(row))
+                connection.execute(USERS.insert().values(row))
         except IntegrityError:
             raise UserExists(row[0]) from None
-        return _user(*row)
+        return User.of_row(row)
 
     def get(self, name: str) -> User | None:
         """Return the user of that name; None if there is none or none could be called so."""
@@ -116,11 +111,11 @@ class UserStore:
 
     def all(self) -> list[User]:
         """Return every user, by name."""
-        return self._read(_USERS.select().order_by(_USERS.c.name))
+        return self._read(USERS.select().order_by(USERS.c.name))
 
     def any(self) -> bool:
         """Tell whether there is a user at all."""
-        return bool(self._read(_USERS.select().limit(1)))
+        return bool(self._read(USERS.select().limit(1)))
 
     def set_password_hash(self, name: str, password_hash: str) -> None:
         """Give the user another password; every token issued until now stops being good.
@@ -128,7 +123,7 @@ class UserStore:
         Raises:
             UnknownUser: no user has this name.
         """
-        after, changed = self._now() + 1, _USERS.c.password_changed_at
+        after, changed = self._now() + 1, USERS.c.password_changed_at
         # Always later than any change before it, even within one second or after the clock was set back.
         later = sa.case((changed >= after, changed + 1), else_=after)
         self._write(name, password_hash=password_hash, password_changed_at=later)
@@ -136,8 +131,8 @@ class UserStore:
     def renew_hash(self, name: str, old: str, new: str) -> None:
         """Store another hash of the *same* password, unless the password was changed in the meantime."""
         with self._engine.begin() as connection:
-            same = (_USERS.c.name == canonical_name(name)) & (_USERS.c.password_hash == old)
-            connection.execute(_USERS.update().where(same).values(password_hash=new))
+            same = (USERS.c.name == canonical_name(name)) & (USERS.c.password_hash == old)
+            connection.execute(USERS.update().where(same).values(password_hash=new))
 
     def set_disabled(self, name: str, *, disabled: bool) -> None:
         """Shut a user out at once, tokens included, or let them in again.
@@ -146,6 +141,21 @@ class UserStore:
             UnknownUser: no user has this name.
         """
         self._write(name, disabled=disabled)
+
+    def remove(self, name: str) -> None:
+        """Forget a user and their refresh tokens; every token of theirs stops being good.
+
+        Raises:
+            UnknownUser: no user has this name.
+        """
+        try:
+            name = canonical_name(name)
+        except InvalidUserName:
+            raise UnknownUser(name) from None
+        with self._engine.begin() as connection:
+            connection.execute(REFRESH_TOKENS.delete().where(REFRESH_TOKENS.c.user_name == name))
+            if not connection.execute(USERS.delete().where(USERS.c.name == name)).rowcount:
+                raise UnknownUser(name)
 
     def grant(self, name: str, scopes: Collection[str]) -> User:
         """Let the user do more, and return the user as they are then.
@@ -178,7 +188,7 @@ class UserStore:
 
     def _read(self, query: sa.Select[Any], **values: str) -> list[User]:
         with self._engine.connect() as connection:
-            return [_user(*row) for row in connection.execute(query, values)]
+            return [User.of_row(tuple(row)) for row in connection.execute(query, values)]
 
     def _write(self, name: str, **values: Any) -> None:
         try:
@@ -186,7 +196,7 @@ class UserStore:
         except InvalidUserName:
             raise UnknownUser(name) from None
         with self._engine.begin() as connection:
-            change = connection.execute(_USERS.update().where(_USERS.c.name == name).values(**values))
+            change = connection.execute(USERS.update().where(USERS.c.name == name).values(**values))
         if not change.rowcount:
             raise UnknownUser(name)
 
@@ -195,8 +205,8 @@ class UserStore:
             user = self.get(name)
             if user is None:
                 raise UnknownUser(name)
-            same = (_USERS.c.name == user.name) & (_USERS.c.scopes == written(user.scopes))
-            changed = _USERS.update().where(same).values(scopes=written(simplest(change(user.scopes))))
+            same = (USERS.c.name == user.name) & (USERS.c.scopes == written(user.scopes))
+            changed = USERS.update().where(same).values(scopes=written(simplest(change(user.scopes))))
             with self._engine.begin() as connection:
                 if connection.execute(changed).rowcount:  # else somebody else has just changed them
                     break
@@ -204,21 +214,3 @@ class UserStore:
 
     def _now(self) -> int:
         return int(self._clock().timestamp())
-
-
-def _user(  # noqa: PLR0913, PLR0917 - the columns
-    name: str,
-    password_hash: str,
-    disabled: bool,  # noqa: FBT001
-    created: int,
-    changed: int,
-    scopes: str,
-) -> User:
-    return User(
-        name,
-        password_hash,
-        disabled,
-        datetime.fromtimestamp(created, UTC),
-        datetime.fromtimestamp(changed, UTC),
-        frozenset(scopes.split()),
-    )

@@ -4,6 +4,7 @@ A route without a row is shut, whatever the application behind the gate would an
 """
 
 from auth.access import Needs, Without
+from auth.metadata import PATH as METADATA
 from auth.published import PATH as JWKS
 from auth.scopes import BACKTEST, FORECAST, METRICS, MODELS_READ
 
@@ -15,7 +16,10 @@ NEEDS: dict[tuple[str, str], Needs] = {
     **{("GET", path): Without.TOKEN for path in PROBES},
     **{("GET", path): Without.SCOPE for path in DOCUMENTATION},  # open where the settings say so
     ("GET", "/schema.json"): Without.SCOPE,  # BentoML's own description, for its clients
-    ("POST", "/token"): Without.TOKEN,
+    ("POST", "/token"): Without.GATE,
+    ("POST", "/revoke"): Without.GATE,
+    ("POST", "/introspect"): Without.GATE,
+    ("GET", METADATA): Without.TOKEN,
     ("GET", JWKS): Without.TOKEN,
     ("GET", "/users/me"): Without.SCOPE,
     ("GET", "/models"): MODELS_READ,

@@ -17,14 +17,18 @@ from starlette.exceptions import HTTPException
 from audit.errors import TrailUnwritable
 from auth.errors import (
     InsufficientScope,
+    InvalidClient,
     InvalidCredentials,
+    InvalidGrant,
     InvalidScope,
     InvalidToken,
+    InvalidTokenRequest,
     IssuerUnavailable,
     LimitReached,
     NotAuthenticated,
     PasswordChecksBusy,
     TooManyLogIns,
+    UnsupportedGrant,
     UnusableDatabase,
 )
 from auth.scopes import BACKTEST, FORECAST, METRICS, MODELS_READ
@@ -65,21 +69,30 @@ _UPLOAD = (
     InvalidLoadProfile([Problem(10, "Wert (kW)", "not_a_number", "'?' is not a number in kW.")]),
     NonFiniteForecast("gru", [0]),
 )
-_NO_PASSWORD = {"type": "missing", "loc": ("body", "password"), "msg": "Field required", "input": None}
+_NO_TEXT = {"type": "string_type", "loc": ("body", "password"), "msg": "Input should be a valid string", "input": None}
+_FORM = (HTTPException(400), RequestValidationError([_NO_TEXT]), BodyTooLarge(65_536))
+_OF_A_TOKEN = (*_FORM, InvalidTokenRequest("The field token is needed, once and not empty"), InvalidClient())
 
 PROBLEMS: dict[str, tuple[Exception, ...]] = {
     "/token": (
         HTTPException(400),  # a form that Starlette cannot read
+        InvalidTokenRequest("The fields username and password are needed, each once and not empty"),
+        UnsupportedGrant("The grant_type is one of password, client_credentials; not 'code'"),
+        InvalidGrant(),
+        InvalidClient(),
         InvalidScope("The scope 'metrics' was not granted to you; granted are: forecast models:read"),
         InvalidCredentials(),
         BodyTooLarge(65_536),
-        RequestValidationError([_NO_PASSWORD]),
+        RequestValidationError([_NO_TEXT]),
         TooManyLogIns(8),
         PasswordChecksBusy(3),
         *_STORE,
         *_RECORD,
     ),
+    "/revoke": (*_OF_A_TOKEN, *_STORE, *_RECORD),
+    "/introspect": (*_OF_A_TOKEN, *_STORE, *_RECORD),
     "/.well-known/jwks.json": (),
+    "/.well-known/oauth-authorization-server": (),
     "/users/me": _CLOSED,
     "/models": _SCOPED[MODELS_READ],
     "/metrics": _SCOPED[METRICS],

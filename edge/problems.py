@@ -27,9 +27,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from audit.errors import TrailUnwritable
 from auth.errors import (
     InsufficientScope,
+    InvalidClient,
     InvalidCredentials,
+    InvalidGrant,
     InvalidScope,
     InvalidToken,
+    InvalidTokenRequest,
     IssuerUnavailable,
     LimitReached,
     NotAuthenticated,
@@ -37,6 +40,7 @@ from auth.errors import (
     TooManyLogIns,
     UnknownMethod,
     UnknownRoute,
+    UnsupportedGrant,
     UnusableDatabase,
 )
 from edge.errors import BodyTooLarge, BodyTooSlow, InvalidQuery, MalformedUpload, Overloaded, UnsupportedMediaType
@@ -63,6 +67,7 @@ class Kind:
     headers: Mapping[str, str] | None = None
 
 
+_BASIC = {"WWW-Authenticate": 'Basic realm="lastgang", charset="UTF-8"'}
 _BEARER = {"WWW-Authenticate": "Bearer"}
 _BAD_BEARER = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
 KINDS: dict[type[Exception], Kind] = {
@@ -73,6 +78,12 @@ KINDS: dict[type[Exception], Kind] = {
         "invalid-token",
         "The token is not good; get a new one from POST /token",
         {"WWW-Authenticate": 'Bearer error="invalid_token"'},
+    ),
+    InvalidTokenRequest: Kind(400, "invalid-token-request", "The form cannot be used"),
+    UnsupportedGrant: Kind(400, "unsupported-grant-type", "There is no such way to a token"),
+    InvalidGrant: Kind(400, "invalid-grant", "The refresh token cannot be used"),
+    InvalidClient: Kind(
+        401, "invalid-client", "The client did not show who it is", {"WWW-Authenticate": 'Basic realm="lastgang"'}
     ),
     InvalidScope: Kind(400, "invalid-scope", "The scope cannot be given"),
     InsufficientScope: Kind(403, "insufficient-scope", "The token is not good for this"),
@@ -100,7 +111,14 @@ KINDS: dict[type[Exception], Kind] = {
 }
 _STORE_FAILS = SQLAlchemyError | UnusableDatabase
 # RFC 6749, section 5.2: what a client of OAuth 2.0 looks for, beside the words for people.
-_OAUTH: dict[type[Exception], str] = {InvalidScope: "invalid_scope", InvalidCredentials: "invalid_grant"}
+_OAUTH: dict[type[Exception], str] = {
+    InvalidScope: "invalid_scope",
+    InvalidCredentials: "invalid_grant",
+    InvalidTokenRequest: "invalid_request",
+    UnsupportedGrant: "unsupported_grant_type",
+    InvalidGrant: "invalid_grant",
+    InvalidClient: "invalid_client",
+}
 _NOT_OAUTH = re.compile(r"[^ !#-\[\]-~]")  # what its `error_description` may not hold
 # What BentoML and Starlette answer by themselves carries no useful words; these are for people.
 _OF_STATUS = {

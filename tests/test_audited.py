@@ -5,13 +5,14 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from databases import prepared, throttle_of, url_of
+from desks import desk_on
 from prometheus_client import CollectorRegistry
 from starlette.requests import Request
 from starlette.responses import Response
@@ -21,7 +22,7 @@ from audit.files import listed
 from audit.refusals import EACH, KNOWN, STRANGERS, Refusals
 from audit.trail import Trail
 from auth.access import Access, Needs, Without
-from auth.app import LogIn, create_app
+from auth.app import create_app
 from auth.middleware import Authenticator, AuthMiddleware
 from auth.passwords import Passwords
 from auth.throttle import Throttle
@@ -56,7 +57,8 @@ class Site:
         self.registry = CollectorRegistry()
         metrics = Metrics(self.registry)
         self.auditor = Auditor(Trail(self.folder, sync=sync), "os:root", os.getpid(), metrics.audited)
-        app = create_app(lambda: LogIn(users, passwords, TOKENS, throttle))
+        desk = desk_on(users._database, passwords, TOKENS, lambda: datetime.now(UTC), throttle)
+        app = create_app(lambda: desk)
 
         @app.post("/forecast/{model}")
         async def forecast(request: Request) -> Response:
@@ -69,7 +71,7 @@ class Site:
 
         handle_errors(app)
         layer: Any = UploadMiddleware(app, limits={"/forecast/": 1_000_000}, seconds=5, load=Load(9, 9, 10**6))
-        layer = AuthMiddleware(layer, authenticate=Authenticator(TOKENS, users), access=Access(NEEDS))
+        layer = AuthMiddleware(layer, authenticate=Authenticator(TOKENS, users._database), access=Access(NEEDS))
         layer = ProblemMiddleware(layer, seconds=5)
         routes = Routes(TEMPLATES)
         layer = AuditMiddleware(layer, auditor=lambda: self.auditor, routes=routes, unrecorded=OPEN[1:])

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -11,10 +11,22 @@ from typing import Any
 import httpx
 import pytest
 from databases import prepared, throttle_of, url_of
+from desks import desk_on
 
-from auth.access import Access, Without
-from auth.app import LogIn, create_app
-from auth.errors import AuthError, InvalidCredentials, InvalidScope, InvalidToken, NotAuthenticated, PasswordChecksBusy
+from auth.access import Access, Needs, Without
+from auth.app import create_app
+from auth.desk import TokenDesk
+from auth.errors import (
+    AuthError,
+    InvalidClient,
+    InvalidCredentials,
+    InvalidScope,
+    InvalidToken,
+    InvalidTokenRequest,
+    NotAuthenticated,
+    PasswordChecksBusy,
+    UnsupportedGrant,
+)
 from auth.middleware import Authenticator, AuthMiddleware
 from auth.passwords import Passwords
 from auth.throttle import Throttle
@@ -25,6 +37,10 @@ NOW = datetime(2026, 5, 4, 8, 15, 0, 250_000, tzinfo=UTC)
 START = NOW.replace(microsecond=0)
 TOKENS = Tokens([sha256(b"key").digest()], "lastgang", "lastgang", timedelta(minutes=30))
 PASSWORD = "correct horse battery"
+NEEDS: dict[tuple[str, str], Needs] = {
+    **dict.fromkeys([("POST", "/token"), ("POST", "/revoke"), ("POST", "/introspect")], Without.GATE),
+    ("GET", "/users/me"): Without.SCOPE,
+}
 FORM = {"username": "ada", "password": PASSWORD}
 
 
@@ -43,6 +59,7 @@ class Site:
     passwords: Passwords
     throttle: Throttle
     now: datetime = NOW
+    desk: dict[str, Any] = field(default_factory=dict)
 
     def clock(self) -> datetime:
         """The time that the test set."""
@@ -50,11 +67,12 @@ class Site:
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Send one request; what the application raises is raised here."""
-        app = create_app(lambda: LogIn(self.users, self.passwords, TOKENS, self.throttle, self.clock))
+        desk = desk_on(self.users._database, self.passwords, TOKENS, self.clock, self.throttle, **self.desk)
+        app = create_app(lambda: desk)
         gate = AuthMiddleware(
             app,
-            authenticate=Authenticator(TOKENS, self.users, self.clock),
-            access=Access({("POST", "/token"): Without.TOKEN, ("GET", "/users/me"): Without.SCOPE}),
+            authenticate=Authenticator(TOKENS, self.users._database, self.clock),
+            access=Access(NEEDS),
         )
 
         async def send() -> httpx.Response:
@@ -172,27 +190,35 @@ def test_disabled(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    "form, field",
+    "form, error, words",
     [
-        ({}, ["username", "password"]),
-        ({"username": "ada"}, ["password"]),
-        ({"username": "ada", "password": ""}, ["password"]),
-        ({"username": "", "password": PASSWORD}, ["username"]),
-        (FORM | {"grant_type": "client_credentials"}, ["grant_type"]),
-        (FORM | {"grant_type": "PASSWORD"}, ["grant_type"]),
+        ({}, InvalidTokenRequest, "username and password"),
+        ({"username": "ada"}, InvalidTokenRequest, "username and password"),
+        ({"username": "ada", "password": ""}, InvalidTokenRequest, "username and password"),
+        ({"username": "", "password": PASSWORD}, InvalidTokenRequest, "username and password"),
+        (FORM | {"scope": ["forecast", "models:read"]}, InvalidTokenRequest, "there twice"),
+        (FORM | {"grant_type": "client_credentials"}, InvalidClient, "The client is unknown"),
+        ({"grant_type": "refresh_token"}, InvalidTokenRequest, "refresh_token is needed"),
+        (
+            FORM | {"grant_type": "PASSWORD"},
+            UnsupportedGrant,
+            "refresh_token; not 'PASSW",
+        ),
+        ({"grant_type": "authorization_code", "code": "x"}, UnsupportedGrant, "not 'authorization_code'"),
     ],
+    ids=str,
 )
-def test_incomplete_form(site: Site, form: dict[str, str], field: list[str]) -> None:
-    """A form with a field missing, empty or of another grant is refused by the name of the field."""
-    reply = site.request("POST", "/token", data=form)
-    assert reply.status_code == 422
-    assert [problem["loc"] for problem in reply.json()["detail"]] == [["body", name] for name in field]
+def test_incomplete_form(site: Site, form: dict[str, Any], error: type[AuthError], words: str) -> None:
+    """A form with a field missing, empty, twice or of another grant is refused by the name of the field."""
+    with pytest.raises(error, match=words):
+        site.request("POST", "/token", data=form)
 
 
 def test_no_other_body(site: Site) -> None:
     """JSON, a query and a file for a field are no form."""
-    assert site.request("POST", "/token", json=FORM).status_code == 422
-    assert site.request("POST", "/token", params=FORM).status_code == 422
+    for options in ({"json": FORM}, {"params": FORM}):
+        with pytest.raises(InvalidTokenRequest):
+            site.request("POST", "/token", **options)
     files = {"username": ("name.txt", b"ada"), "password": (None, PASSWORD)}
     assert site.request("POST", "/token", files=files).status_code == 422
 
@@ -289,7 +315,7 @@ def test_me_behind_the_gate(site: Site, headers: dict[str, str], error: type[Aut
         site.request("GET", "/users/me", headers=headers)
 
 
-def no_log_in() -> LogIn:
+def no_log_in() -> TokenDesk:
     """Stands for users and keys that are not there."""
     raise AssertionError("nobody logs in")
 
@@ -310,7 +336,8 @@ def test_me_without_the_gate(state: dict[str, Any]) -> None:
 
 def test_real_clock(site: Site) -> None:
     """Without a clock of the test the log-in takes the real time."""
-    app = create_app(lambda: LogIn(site.users, site.passwords, TOKENS, site.throttle))
+    desk = desk_on(site.users._database, site.passwords, TOKENS, lambda: datetime.now(UTC), site.throttle)
+    app = create_app(lambda: desk)
 
     async def log_in() -> httpx.Response:
         transport = httpx.ASGITransport(app)
@@ -326,9 +353,9 @@ def test_openapi() -> None:
     """The document names both routes, closes only one, needs no users, and is not served by the application."""
     app = create_app(no_log_in)
     document = app.openapi()
-    assert set(document["paths"]) == {"/token", "/users/me"}
+    assert set(document["paths"]) == {"/token", "/revoke", "/introspect", "/users/me"}
     assert "security" not in document["paths"]["/token"]["post"]
     assert document["paths"]["/users/me"]["get"]["security"] == [{"bearer": []}]
     flow = document["components"]["securitySchemes"]["bearer"]["flows"]["password"]
     assert flow["tokenUrl"] == "/token"
-    assert {getattr(route, "path", None) for route in app.routes} == {"/token", "/users/me"}
+    assert {getattr(route, "path", None) for route in app.routes} == set(document["paths"])

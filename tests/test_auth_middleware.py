@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auth.access import Access, Needs, Without
+from auth.database import Database
 from auth.errors import InsufficientScope, InvalidToken, NotAuthenticated, UnknownMethod, UnknownRoute
 from auth.middleware import Authenticator, AuthMiddleware, Identity
 from auth.tokens import Tokens
@@ -320,11 +321,16 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def users(tmp_path: Path, clock: Clock) -> Iterator[UserStore]:
+def database(tmp_path: Path) -> Iterator[Database]:
     with prepared(url_of(tmp_path)) as database:
-        store = UserStore(database, clock)
-        store.add("ada", "hash", {"forecast", "models:read"})
-        yield store
+        yield database
+
+
+@pytest.fixture
+def users(database: Database, clock: Clock) -> UserStore:
+    store = UserStore(database, clock)
+    store.add("ada", "hash", {"forecast", "models:read"})
+    return store
 
 
 def issue(subject: str, now: datetime, scopes: str = "forecast models:read") -> str:
@@ -334,7 +340,7 @@ def issue(subject: str, now: datetime, scopes: str = "forecast models:read") -> 
 
 def identify(users: UserStore, clock: Clock, token: str) -> Identity:
     """Ask who bears the token."""
-    return asyncio.run(Authenticator(TOKENS, users, clock)(token))
+    return asyncio.run(Authenticator(TOKENS, users._database, clock)(token))
 
 
 def reason_of_refusal(users: UserStore, clock: Clock, token: str) -> str:
@@ -414,6 +420,6 @@ def test_expired(users: UserStore, clock: Clock) -> None:
 
 def test_real_clock(users: UserStore) -> None:
     """Without a clock of the test the time is the real one."""
-    assert asyncio.run(Authenticator(TOKENS, users)(issue("ada", datetime.now(UTC)))).name == "ada"
+    assert asyncio.run(Authenticator(TOKENS, users._database)(issue("ada", datetime.now(UTC)))).name == "ada"
     with pytest.raises(InvalidToken):
-        asyncio.run(Authenticator(TOKENS, users)(issue("ada", NOW - timedelta(days=1))))
+        asyncio.run(Authenticator(TOKENS, users._database)(issue("ada", NOW - timedelta(days=1))))

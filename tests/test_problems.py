@@ -42,6 +42,10 @@ EXAMPLES = [
     (model_errors.ModelUnavailable("gru", "nightingale"), 503, "'gru' cannot answer now"),
     (auth_errors.PasswordChecksBusy(7), 503, "7 s"),
     (TrailUnwritable(Path("nightingale"), "nightingale"), 503, "cannot be recorded"),
+    (auth_errors.InvalidTokenRequest("A field is there twice"), 400, "twice"),
+    (auth_errors.UnsupportedGrant("not 'code'"), 400, "not 'code'"),
+    (auth_errors.InvalidGrant(), 400, "log in again"),
+    (auth_errors.InvalidClient(), 401, "its secret is wrong"),
     (auth_errors.InvalidScope("There is no scope 'x'"), 400, "no scope 'x'"),
     (auth_errors.InsufficientScope("metrics", frozenset({"forecast"})), 403, "takes the scope metrics; the token's"),
     (auth_errors.UnknownRoute(), 404, "/docs.json"),
@@ -142,6 +146,10 @@ def test_problems_of_a_form_are_listed() -> None:
     [
         (auth_errors.InvalidScope(r'There is no scope "x\y"'), "invalid_scope"),
         (auth_errors.InvalidCredentials(), "invalid_grant"),
+        (auth_errors.InvalidTokenRequest("A field is there twice"), "invalid_request"),
+        (auth_errors.UnsupportedGrant("no"), "unsupported_grant_type"),
+        (auth_errors.InvalidGrant(), "invalid_grant"),
+        (auth_errors.InvalidClient(), "invalid_client"),
     ],
 )
 def test_clients_of_oauth_find_their_words(error: Exception, word: str) -> None:

@@ -569,7 +569,7 @@ def test_the_issuer_in_the_token_chooses_who_verifies_it(there: Issuer, tmp_path
 
 def _choose(there: Issuer, users: UserStore) -> None:
     users.add("ada", "hash", {"forecast"})
-    authenticate = Authenticator(LOCAL, users, lambda: NOW, trusted=trusting(there))
+    authenticate = Authenticator(LOCAL, users._database, lambda: NOW, trusted=trusting(there))
     ada = asyncio.run(authenticate(LOCAL.issue("ada", NOW, client="web", scopes={"forecast"})))
     assert (ada.name, sorted(ada.scopes)) == ("ada", ["forecast"])
     other = asyncio.run(authenticate(signed(claims(there, sub="ada", scope="tester"))))

@@ -1,0 +1,150 @@
+"""How a bearer stands, as a worker knows it: read once, and again after every change by anyone."""
+
+import asyncio
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from databases import prepared, url_of
+from sqlalchemy.exc import OperationalError
+
+from auth import standing
+from auth.clients import ClientStore
+from auth.database import Database, open_database
+from auth.refresh import Revocations
+from auth.standing import Standing, Standings, read_standing
+from auth.users import UserStore
+
+TOKEN = "0" * 32
+NOW = datetime(2026, 5, 4, 8, 15, tzinfo=UTC)
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    """Give the database with the user ada and the client meter."""
+    with prepared(url_of(tmp_path)) as database:
+        UserStore(database).add("ada", "hash")
+        ClientStore(database).add("meter")
+        yield database
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Give the names of users that are read from now on."""
+    names: list[str] = []
+
+    def read(database: Database, user: str, client: str, token: str) -> Standing:
+        names.append(user)
+        return read_standing(database, user, client, token)
+
+    monkeypatch.setattr(standing, "read_standing", read)
+    return names
+
+
+def get(standings: Standings, *names: str, client: str = "anyone", token: str = TOKEN) -> list[Standing]:
+    """Ask for users one after the other."""
+
+    async def ask() -> list[Standing]:
+        return [await standings.get(name, client, token) for name in names]
+
+    return asyncio.run(ask())
+
+
+def test_everything_in_one_look(database: Database) -> None:
+    """User, client and revocation, each there or not there, come from one query."""
+    Revocations(database).add(TOKEN, NOW + timedelta(hours=1), NOW)
+    (ada,) = UserStore(database).all()
+    (meter,) = ClientStore(database).all()
+    assert read_standing(database, "ada", "client:meter", "1" * 32) == Standing(ada, meter, False)
+    assert read_standing(database, "ada", "anyone", TOKEN) == Standing(ada, None, True)
+    assert read_standing(database, "client:meter", "client:meter", TOKEN) == Standing(None, meter, True)
+    assert read_standing(database, "bob", "client:x", "") == Standing(None, None, False)
+
+
+def test_a_bearer_is_read_once(database: Database, reads: list[str]) -> None:
+    """As long as nothing changes nothing is read again, not even of a name that nobody has."""
+    known = Standings(database)
+    first, *rest = get(known, "ada", "ada", "bob", "bob")
+    assert first.user is not None
+    assert first.user.name == "ada"
+    assert rest == [first, Standing(None, None, False), Standing(None, None, False)]
+    assert reads == ["ada", "bob"]
+
+
+def test_a_change_by_another_process_counts_at_once(database: Database, tmp_path: Path, reads: list[str]) -> None:
+    """Whoever changes whatever: the next request sees it."""
+    known = Standings(database)
+    get(known, "ada")
+    with open_database(url_of(tmp_path)) as another:
+        for disabled in (True, False, True):
+            UserStore(another).set_disabled("ada", disabled=disabled)
+            (found,) = get(known, "ada")
+            assert found.user is not None
+            assert found.user.disabled is disabled
+        Revocations(another).add(TOKEN, NOW + timedelta(hours=1), NOW)
+        assert get(known, "ada")[0].revoked
+        ClientStore(another).set_disabled("meter", disabled=True)
+        (found,) = get(known, "ada", client="client:meter")
+        assert found.client is not None
+        assert found.client.disabled
+    assert len(reads) == 6
+
+
+def test_a_change_by_this_very_process_counts_at_once(database: Database) -> None:
+    """A worker that changes a password itself looks from a connection of its own, too."""
+    known = Standings(database)
+    (before,) = get(known, "ada")
+    UserStore(database).set_password_hash("ada", "another")
+    (after,) = get(known, "ada")
+    assert before.user is not None
+    assert after.user is not None
+    assert after.user.password_hash == "another"
+    assert after.user.password_changed_at > before.user.password_changed_at
+
+
+def test_a_change_while_a_bearer_is_read_is_not_missed(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was read before a change that came meanwhile is not taken for what is there after it."""
+
+    def read_and_change(database: Database, user: str, client: str, token: str) -> Standing:
+        found = read_standing(database, user, client, token)
+        monkeypatch.undo()
+        UserStore(database).set_disabled("ada", disabled=True)
+        return found
+
+    monkeypatch.setattr(standing, "read_standing", read_and_change)
+    before, after = get(Standings(database), "ada", "ada")
+    assert before.user is not None
+    assert after.user is not None
+    assert (before.user.disabled, after.user.disabled) == (False, True)
+
+
+def test_few_enough_are_kept(database: Database, reads: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any number of tokens costs a bounded memory: a full view begins anew."""
+    monkeypatch.setattr(standing, "MOST", 2)
+    get(Standings(database), "ada", "bob", "cid", "ada")
+    assert reads == ["ada", "bob", "cid", "ada"]
+
+
+def test_a_database_that_cannot_be_looked_at_tells_no_changes(database: Database) -> None:
+    """A look that fails is no answer: everything is then read, which waits, or says what is wrong."""
+    assert database.changes() is not None
+    database.close()
+    assert database.changes() is None
+
+
+def test_a_database_that_tells_no_changes_is_asked_each_time(
+    database: Database, reads: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL and the like are asked once for each request, and their errors are told."""
+    monkeypatch.setattr(database, "changes", lambda: None)
+    known = Standings(database)
+    get(known, "ada", "ada")
+    assert reads == ["ada", "ada"]
+
+    def fails(*_: object) -> None:
+        raise OperationalError("select", {}, Exception("gone"))
+
+    monkeypatch.setattr(standing, "read_standing", fails)
+    with pytest.raises(OperationalError):
+        get(known, "ada")
