@@ -1,4 +1,4 @@
-"""The command ``python -m auth``: adds, lists, disables and enables users, sets their passwords and their scopes.
+"""The command ``python -m auth``: adds and changes users and clients, their passwords, secrets and scopes.
 
 Comes in: a verb and a name; the password from the terminal, a pipe or a generator, never from the command
 line, where other users of the machine would see it. Goes out: lines on standard output and the exit status 0;
@@ -15,7 +15,8 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TextIO
 
-from auth import scopes
+from auth import client_command, scopes
+from auth.clients import ClientStore
 from auth.database import open_database
 from auth.errors import AuthError, InvalidUserName, UnknownUser, WeakPassword
 from auth.passwords import Passwords, strong_enough
@@ -40,6 +41,9 @@ examples:
   python -m auth list                       shows every user: name, state, created, scopes
   python -m auth disable ada                shuts ada out at once, open tokens included
   python -m auth enable ada                 lets ada in again
+  python -m auth remove ada                 forgets ada
+  python -m auth client add meter-gateway --scope forecast
+                                            adds a machine and shows its secret once
   python -m auth key rotate                 makes a new key for tokens; those that are out stay good
 
 The users are in the database that the service uses: LASTGANG_DATABASE_URL, by default a
@@ -57,6 +61,8 @@ VERBS = {
     "disable": "shut a user out, open tokens included",
     "enable": "let a disabled user in again",
     "password": "set a new password, which ends the user's tokens",
+    "remove": "forget a user; their tokens end",
+    "client": "the same for machines, which log in by a secret",
     "key": "make a new signing key in LASTGANG_HOME, for development",
 }
 
@@ -76,6 +82,8 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         one = verbs.add_parser(verb, help=summary, description=summary.capitalize() + ".")
         if verb == "key":
             one.add_argument("action", choices=["rotate"], help="tokens of the old key stay good until they expire")
+        elif verb == "client":
+            client_command.add_arguments(one)
         elif verb != "list":
             one.add_argument("name", metavar="NAME", help="of the user; upper and lower case are the same")
         if verb in {"add", "password"}:
@@ -87,9 +95,10 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def run(
+def run(  # noqa: PLR0913, PLR0917 - what it works on
     asked: argparse.Namespace,
     users: UserStore,
+    clients: ClientStore,
     passwords: Passwords,
     read_password: Callable[[], str],
     out: TextIO,
@@ -99,6 +108,7 @@ def run(
     Args:
         asked: the verb and its arguments.
         users: to read or change.
+        clients: to read or change.
         passwords: makes the hash of a new password.
         read_password: returns what was typed or piped; not called with ``--generate``.
         out: where the answer is written.
@@ -115,6 +125,11 @@ def run(
             change = users.grant if asked.verb == "grant" else users.revoke
             user = change(asked.name, " ".join(asked.scopes).split())
             print(_may(user), file=out)
+        elif asked.verb == "client":
+            client_command.run(asked, clients, out)
+        elif asked.verb == "remove":
+            users.remove(asked.name)
+            print(f"User {canonical_name(asked.name)} was removed.", file=out)
         else:
             users.set_disabled(asked.name, disabled=asked.verb == "disable")
             print(f"User {canonical_name(asked.name)} is {asked.verb}d.", file=out)
@@ -242,7 +257,7 @@ def _run(asked: argparse.Namespace, settings: Settings) -> int:
     database = open_database(settings.user_database)
     passwords = Passwords()
     try:
-        return run(asked, UserStore(database), passwords, read_password, sys.stdout)
+        return run(asked, UserStore(database), ClientStore(database), passwords, read_password, sys.stdout)
     finally:
         passwords.close()
         database.close()

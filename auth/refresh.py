@@ -8,9 +8,12 @@ owner or thief, ends the whole family, that is all that came from one log-in, ac
 from __future__ import annotations
 
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.exc import IntegrityError
 
 from auth.errors import InvalidGrant
 from auth.scopes import written
@@ -101,10 +104,12 @@ class RefreshTokens:
     def end(self, family: str, now: datetime) -> None:
         """End a family: none of its refresh tokens and of its access tokens is good any more."""
         of_it = REFRESH_TOKENS.c.family == family
+        with self._engine.connect() as connection:
+            rows = connection.execute(REFRESH_TOKENS.select().where(of_it)).all()
+        for row in rows:
+            if row.access_expires_at > now.timestamp():
+                _revoke(self._engine, row.access_id, row.access_expires_at)
         with self._engine.begin() as connection:
-            for row in connection.execute(REFRESH_TOKENS.select().where(of_it)).all():
-                if row.access_expires_at > now.timestamp():
-                    revoke(connection, row.access_id, row.access_expires_at)
             connection.execute(REFRESH_TOKENS.delete().where(of_it))
 
     def _insert(self, connection: sa.Connection, family: Family, access: Access, now: datetime) -> str:
@@ -139,13 +144,12 @@ class Revocations:
         """Revoke a token, and forget those that have expired meanwhile."""
         with self._engine.begin() as connection:
             connection.execute(REVOKED.delete().where(REVOKED.c.expires_at <= int(now.timestamp())))
-            revoke(connection, token_id, int(expires_at.timestamp()))
+        _revoke(self._engine, token_id, int(expires_at.timestamp()))
 
 
-def revoke(connection: sa.Connection, token_id: str, expires_at: int) -> None:
-    """Revoke an access token in a transaction, once."""
-    there = REVOKED.select().where(REVOKED.c.id == token_id)
-    if connection.execute(there).first() is None:
+def _revoke(engine: sa.Engine, token_id: str, expires_at: int) -> None:
+    # In a transaction of its own: whoever comes second finds it done, and loses nothing else.
+    with suppress(IntegrityError), engine.begin() as connection:
         connection.execute(REVOKED.insert().values(id=token_id, expires_at=expires_at))
 
 

@@ -13,9 +13,11 @@ import pytest
 from databases import prepared, url_of
 
 from auth.__main__ import VERBS, main, parse, run
+from auth.clients import ClientStore
 from auth.database import open_database
 from auth.passwords import Passwords
 from auth.scopes import SCOPES
+from auth.secrets import is_secret
 from auth.users import UserStore
 
 PROJECT = Path(__file__).parents[1]
@@ -45,7 +47,7 @@ def command(users: UserStore, passwords: Passwords) -> Command:
 
     def call(*argv: str, typed: str = PASSWORD) -> tuple[int, str]:
         out = io.StringIO()
-        status = run(parse(argv), users, passwords, lambda: typed, out)
+        status = run(parse(argv), users, ClientStore(users._database, lambda: NOW), passwords, lambda: typed, out)
         return status, out.getvalue()
 
     return call
@@ -121,6 +123,38 @@ def test_scopes(command: Command, users: UserStore) -> None:
     assert [len(user.scopes) for user in users.all()] == [2, 2, len(SCOPES)]
 
 
+def test_remove(command: Command, users: UserStore) -> None:
+    """A user is forgotten."""
+    command("add", "ada")
+    assert command("remove", "Ada") == (0, "User ada was removed.\n")
+    assert not users.any()
+
+
+def test_clients(command: Command, users: UserStore) -> None:
+    """A machine is added with a secret that is shown once, changed, shut out, let in and forgotten."""
+    clients = ClientStore(users._database)
+    assert command("client", "list")[1].startswith("There are no clients; add one with: python -m auth client add")
+    status, out = command("client", "add", "Meter-Gateway", "--scope", "forecast")
+    added, may, shown = out.splitlines()
+    assert (status, added) == (0, "Client client:meter-gateway was added.")
+    assert may == "Client client:meter-gateway may: forecast"
+    secret = shown.removeprefix("Secret, shown only now: ")
+    assert is_secret(secret, clients.all()[0].secret_hash)
+    _, shown = command("client", "secret", "meter-gateway")
+    assert not is_secret(secret, clients.all()[0].secret_hash)
+    assert is_secret(shown.strip().removeprefix("Secret, shown only now: "), clients.all()[0].secret_hash)
+    assert command("client", "disable", "meter-gateway") == (0, "Client client:meter-gateway is disabled.\n")
+    line = ["client:meter-gateway", "disabled", "2026-05-04", "08:15:00", "UTC", "forecast"]
+    assert command("client", "list")[1].split() == line
+    assert command("client", "enable", "meter-gateway") == (0, "Client client:meter-gateway is enabled.\n")
+    _, out = command("client", "scopes", "meter-gateway", "metrics", "models:read")
+    assert out == "Client client:meter-gateway may: metrics models:read\n"
+    _, out = command("client", "scopes", "meter-gateway")
+    assert out.endswith("may do nothing yet; next, type: python -m auth client scopes meter-gateway forecast\n")
+    assert command("client", "remove", "client:meter-gateway") == (0, "Client client:meter-gateway was removed.\n")
+    assert clients.all() == []
+
+
 def test_disable_and_enable(command: Command, users: UserStore) -> None:
     """A user is disabled, and enabled again."""
     command("add", "ada")
@@ -150,6 +184,11 @@ def test_disable_and_enable(command: Command, users: UserStore) -> None:
         (["grant", "ada", "forecast:"], PASSWORD, "There is no scope 'forecast:'"),
         (["grant", "nobody", "forecast"], PASSWORD, "No user is called 'nobody'"),
         (["revoke", "ada", "forecast:gru"], PASSWORD, "ada has forecast, which holds for every model"),
+        (["remove", "nobody"], PASSWORD, "No user is called 'nobody'"),
+        (["client", "remove", "nobody"], PASSWORD, "No client is called 'nobody'"),
+        (["client", "scopes", "nobody", "forecast"], PASSWORD, "No client is called 'nobody'"),
+        (["client", "add", "a b"], PASSWORD, "'a b' cannot be the name of a client"),
+        (["client", "add", "x", "--scope", "all"], PASSWORD, "There is no scope 'all'"),
         (["enable", "no\nname"], PASSWORD, r"No user is called 'no\nname'"),
     ],
     ids=str,
@@ -177,12 +216,14 @@ def test_refusals(
     "argv",
     [
         [],
-        ["remove", "ada"],
+        ["rename", "ada"],
         ["add"],
         ["add", "ada", PASSWORD],
         ["add", "ada", "--password", PASSWORD],
         ["list", "x"],
         ["grant", "ada"],
+        ["client"],
+        ["client", "add"],
     ],
     ids=str,
 )
@@ -260,7 +301,7 @@ def test_given_up(
     def give_up() -> str:
         raise signal
 
-    assert run(parse(["add", "ada"]), users, passwords, give_up, io.StringIO()) == 1
+    assert run(parse(["add", "ada"]), users, ClientStore(users._database), passwords, give_up, io.StringIO()) == 1
     assert capsys.readouterr().err == "\nerror: given up, nothing was changed\n"
     assert not users.any()
 
