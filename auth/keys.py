@@ -104,7 +104,8 @@ def verifying_keys(text: str) -> list[Key]:
     Raises:
         WeakSigningKey: one of them is not safe, or is no key.
     """
-    blocks = [_pem_key(found[0]) for found in _PEM.finditer(text)]
+    # `openssl ecparam -genkey` writes the name of the curve, in a block of its own, before the key.
+    blocks = [_pem_key(found[0]) for found in _PEM.finditer(text) if found[1] != "EC PARAMETERS"]
     lines = [line.strip() for line in _PEM.sub("", text).splitlines()]
     return [*blocks, *(secret_key(line.encode()) for line in lines if line and not line.startswith("#"))]
 

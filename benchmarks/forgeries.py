@@ -12,11 +12,14 @@ import hmac
 import json
 import uuid
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # of the group of P-256
 DEEP = 5_000
@@ -95,6 +98,46 @@ def forgeries(there: Installation) -> Forged:
             raise ValueError("Two forgeries have one name")
         named |= part
     return named
+
+
+def foreign_forgeries(there: Installation) -> Forged:
+    """Return hostile tokens of another issuer, whose keys and claims these are; those that cost most to look at."""
+    rs256, es256 = ({"alg": alg, "typ": "at+jwt", "kid": kid} for alg, kid in _foreign_keys(there))
+    many = there.claims | {"resource_access": {f"client-{n}": {"roles": ["a", "b", "c"]} for n in range(64)}}
+    long = there.claims | {"x": "\u00e4" * 1_900}
+    members = there.claims | {f"claim-{n}": n for n in range(450)}
+    forged = {
+        f"{what}, {how}": sign(header, claims)
+        for what, claims in (("short", there.claims), ("roles", many), ("escapes", long), ("members", members))
+        for how, sign, header in (
+            ("RS256 called ES256", there.rs256, es256),
+            ("ES256 called RS256", there.es256, rs256),
+            ("another audience, RS256", _for_another(there.rs256), rs256),
+            ("another audience, ES256", _for_another(there.es256), es256),
+        )
+    }
+    forged |= {
+        f"{name}, signature changed": _changed(there.rs256(rs256, claims)) for name, claims in (("roles", many),)
+    }
+    deep = '{"a":' * 199 + "{}" + "}" * 199
+    return forged | {
+        "objects, deep": there.rs256(rs256, deep),
+        "brackets, many": there.rs256(rs256, "[" * 12_000),
+        "digits, many": there.rs256(rs256, _raw_member(there.claims, "exp", "9" * 4_000)),
+        "1 MB of letters": "A" * MEGABYTE,
+    }
+
+
+def _foreign_keys(there: Installation) -> tuple[tuple[str, str], tuple[str, str]]:
+    return ("RS256", there.modulus_id), ("ES256", there.point_id)
+
+
+def _for_another(sign: Callable[[Any, Any], str]) -> Callable[[Any, Any], str]:
+    return lambda header, claims: sign(header, claims | {"aud": "another"})
+
+
+def _changed(token: str) -> str:
+    return token[:-8] + ("B" if token[-8] != "B" else "C") + token[-7:]
 
 
 def _algorithms(there: Installation) -> Forged:

@@ -6,7 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from auth.database import open_database
 from auth.keys import signing_key, verifying_keys
 from auth.tokens import Tokens
 from auth.users import UserStore
-from benchmarks.forgeries import forgeries
+from benchmarks.forgeries import foreign_forgeries, forgeries
 from config import PROJECT, load_settings
 from first_start import prepare
 
@@ -121,6 +121,7 @@ def attack(tmp_path_factory: pytest.TempPathFactory) -> Attack:
         with closing(sqlite3.connect(home / "users.db")) as users, users:
             assert users.execute("DELETE FROM users WHERE name = 'emil'").rowcount == 1
         foreign = of_another_issuer(other, second)
+        foreign |= foreign_forgeries(replace(there, claims=there.claims | {"iss": other.url}))
         tokens |= {f"another issuer: {name}": token for name, token in foreign.items()}
         theirs = {"iss": other.url, "aud": "lastgang", "sub": "ada", "iat": second, "exp": second + 300}
         good = there.good() | {"of the other issuer": signed(theirs)}

@@ -125,6 +125,13 @@ def test_many_keys_in_one_text() -> None:
     assert verifying_keys("\n# nothing\n") == []
 
 
+def test_a_key_as_openssl_writes_it() -> None:
+    """The name of the curve, which one of its commands puts before the key, is no key."""
+    parameters = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n"
+    text = parameters + private_pem("P-256", traditional=True)
+    assert verifying_keys(text)[0].kid == signing_key(text, "ES256").kid
+
+
 def test_a_public_key_signs_nothing() -> None:
     """The last key has to be one that can sign."""
     with pytest.raises(WeakSigningKey, match="can only verify"):
