@@ -11,7 +11,7 @@ import asyncio
 import math
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -28,8 +28,7 @@ SHARE_OF_LIMIT, SHARE_OF_REST = 32, 8
 MOST = 10_000  # subjects that are kept
 
 
-@dataclass(frozen=True)
-class Left:
+class Left(NamedTuple):
     """What is left of a window: so many, for so many seconds."""
 
     amount: int

@@ -15,11 +15,13 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sqlalchemy.engine.interfaces import DBAPIConnection
 
 KEPT = 600  # seconds between two looks for what may be thrown away
+# Do not wait for the disk: after a power cut a counter may begin anew.
+_NO_WAIT = {"sqlite": "PRAGMA synchronous = OFF", "postgresql": "SET synchronous_commit = off"}
 TABLES = sa.MetaData()
 _COUNTERS = sa.Table(
     "counters",
@@ -78,9 +80,10 @@ class Counters:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
         self._purged = 0.0
-        if engine.dialect.name == "sqlite":
-            sa.event.listen(engine, "connect", _hurry)
+        if engine.dialect.name in _NO_WAIT:
+            sa.event.listen(engine, "connect", _hurry(_NO_WAIT[engine.dialect.name]))
             engine.dispose()  # whoever made the engine may have connected already
+        if engine.dialect.name == "sqlite":
             TABLES.create_all(engine)
 
     def take(self, key: str, amount: int, limit: int, until: float, *, whole: bool = False) -> tuple[int, int]:
@@ -180,8 +183,11 @@ def _look(connection: sa.Connection, keys: Sequence[str], now: float) -> dict[st
     return {key: Count(used, at) for key, used, at in connection.execute(wanted)}
 
 
-def _hurry(connection: DBAPIConnection, _: Any) -> None:
-    """Do not wait for the disk: after a power cut a counter may begin anew."""
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA synchronous = OFF")
-    cursor.close()
+def _hurry(words: str) -> Callable[[DBAPIConnection, Any], None]:
+    def hurry(connection: DBAPIConnection, _: Any) -> None:
+        cursor = connection.cursor()
+        cursor.execute(words)
+        cursor.close()
+        connection.commit()
+
+    return hurry

@@ -43,8 +43,9 @@ class LimitsMiddleware:
 
         async def told(message: Message) -> None:
             if message["type"] == "http.response.start":
-                sites = self._sites() if SITES in state else None
-                said = [(one, rest) for one, rest in ((budget, left), (sites, state.get(SITES))) if one and rest]
+                said = [] if budget is None or left is None else [(budget, left)]
+                if (rest := state.get(SITES)) is not None and (sites := self._sites()) is not None:
+                    said.append((sites, rest))
                 message["headers"] = [*message["headers"], *fields(said)]
             await send(message)
 

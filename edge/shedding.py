@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from edge.errors import Overloaded
 
 SMALL = 131_072  # bytes; a body up to this needs no room, as there are no more of them than connections
-PATIENCE = 10.0  # seconds that a request waits for a place
+PATIENCE = 3.0  # seconds that a request waits for a place: a machine that is slow has a shorter queue
 SOON, LATER = 1, 5  # seconds after which to come again: when requests wait, and when large bodies do
 
 
