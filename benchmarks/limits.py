@@ -1,7 +1,8 @@
 """What the limits cost each request: `python -m benchmarks.limits`, some seconds, no service needed.
 
-Runs the layers of `edge/` around an application that does nothing, and uvicorn's protocol with and without the bounds of
-`edge/wire.py` on a connection that goes nowhere. Prints a Markdown table of processor time, the fastest of five turns.
+Runs the layers of `edge/` around an application that does nothing, and uvicorn's protocol with and without the bounds
+of `edge/wire.py` on a connection that goes nowhere. Prints a Markdown table of processor time, the fastest of five
+turns.
 """
 
 import asyncio
@@ -29,11 +30,8 @@ LIMIT = 100_000_000
 BODY = b"x" * 20_000
 REQUEST = (
     b"POST /predict/gru HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\nAccept-Encoding: gzip\r\nUser-Agent: measure\r\n"
-    b"Authorization: Bearer "
-    + b"a" * 400
-    + b"\r\nContent-Type: text/csv\r\nContent-Length: %d\r\n\r\n" % len(BODY)
-    + BODY
-)
+    b"Authorization: Bearer %s\r\nContent-Type: text/csv\r\nContent-Length: %d\r\n\r\n%s"
+) % (b"a" * 400, len(BODY), BODY)
 
 
 async def _nothing(*_: Any) -> None: ...
@@ -67,7 +65,7 @@ async def _of_layers(app: Any) -> float:
 
 async def _of_protocol(kind: type[HttpToolsProtocol]) -> float:
     protocol = kind(uvicorn.Config(_answer, log_config=None), ServerState(), {})
-    protocol.connection_made(_Nowhere())  # type: ignore[arg-type]
+    protocol.connection_made(_Nowhere())
     start = time.process_time()
     for _ in range(REQUESTS):
         protocol.data_received(REQUEST)
