@@ -22,7 +22,7 @@ from selenium.webdriver.chrome.service import Service
 from benchmarks.latency import PASSWORD, PROJECT, service
 
 EXAMPLE = PROJECT / "deploy" / "observability"
-SIZE = (1440, 1330)  # of the picture, in pixels
+SIZE = (1440, 1400)  # of the picture, in pixels
 STRAY = b"Datum,Wert (kW)\n2016-12-25 00:00:00,abc\n"  # a file that is refused
 
 
@@ -108,15 +108,15 @@ class Clients:
         self._ended.wait(1)
 
 
-def picture(address: str, path: Path) -> None:
-    """Open the dashboard and keep what it looks like; fail if a graph has nothing to show."""
+def picture(address: str, path: Path, minutes: float) -> None:
+    """Open the dashboard and keep what the last minutes look like; fail if a graph has nothing to show."""
     options = ChromeOptions()
     options.binary_location = shutil.which("chromium") or ""
     for argument in ("--headless=new", "--no-sandbox", "--hide-scrollbars", f"--window-size={SIZE[0]},{SIZE[1]}"):
         options.add_argument(argument)
     with Chrome(options=options, service=Service(shutil.which("chromedriver") or "")) as browser:
         browser.set_window_size(*SIZE)
-        browser.get(f"{address}/consoles/lastgang.html?minutes=3")
+        browser.get(f"{address}/consoles/lastgang.html?minutes={minutes:.1f}")
         panels = browser.find_elements("css selector", ".panel [id]")
         end = time.monotonic() + 30
         while (drawn := sum(bool(panel.find_elements("css selector", "svg path")) for panel in panels)) < len(panels):
@@ -129,12 +129,13 @@ def picture(address: str, path: Path) -> None:
 
 
 def told(address: str) -> None:
-    """Print whether Prometheus reaches the service, and which alerts fire."""
+    """Print whether Prometheus reaches the service, and which alerts fire, or will if things stay so."""
     with urllib.request.urlopen(f"{address}/api/v1/targets", timeout=10) as answer:  # noqa: S310
         targets = json.load(answer)["data"]["activeTargets"]
     print("targets:", ", ".join(f"{one['scrapeUrl']} {one['health']}" for one in targets))
     with urllib.request.urlopen(f"{address}/api/v1/alerts", timeout=10) as answer:  # noqa: S310
-        print("alerts:", ", ".join(one["labels"]["alertname"] for one in json.load(answer)["data"]["alerts"]) or "none")
+        alerts = json.load(answer)["data"]["alerts"]
+    print("alerts:", ", ".join(sorted({f"{one['labels']['alertname']} {one['state']}" for one in alerts})) or "none")
 
 
 def main() -> None:
@@ -148,7 +149,7 @@ def main() -> None:
         running.enter_context(Clients(address, certificate))
         time.sleep(seconds)
         told(watching)
-        picture(watching, path)
+        picture(watching, path, seconds / 60)
 
 
 if __name__ == "__main__":
