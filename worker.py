@@ -61,7 +61,8 @@ drain = Drain(settings.drain_seconds)
 @cache
 def catalogue() -> Catalogue:
     """Return the models of this worker; `Lastgang.__init__` loads them."""
-    limit_threads(max(1, cores() // settings.workers))
+    # XLA computes in TensorFlow's threads: with a single one, the two of a backtest would wait for each other.
+    limit_threads(max(min(2, cores()), cores() // settings.workers))
     return Catalogue(
         Store(),
         batch_sizes=BATCH_SIZES,
