@@ -56,6 +56,7 @@ def test_every_offline_check_passes(tools: Path) -> None:
     assert done.stdout.count("resources have a schema and keep to it") == 4
     assert done.stdout.count("ok -- validation done") == 3
     assert done.stdout.count("properties of a container group, 0 wrong") == 2
+    assert done.stdout.count("No findings to report") == 1
 
 
 @pytest.mark.parametrize("case", ["one", "several", "cert-manager"])
@@ -162,6 +163,13 @@ def test_bad_values_are_refused_in_words(given: str, told: str, tools: Path) -> 
     """A value that would not work is told before anything is installed, with the name of what to change."""
     with pytest.raises(ValueError, match=re.escape(told)):
         rendered(tools, "--set", given)
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_no_secret_is_a_value(name: str, tools: Path) -> None:
+    """Whatever is a secret in config.py comes from a Secret, not from values that Helm keeps."""
+    with pytest.raises(ValueError, match="would show a secret"):
+        rendered(tools, "--set-string", f"settings.{PREFIX}{name.upper()}=x")
 
 
 CHANGED = [

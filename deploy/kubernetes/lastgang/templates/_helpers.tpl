@@ -41,7 +41,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{/* What the schema cannot say, in words. */}}
 {{- define "lastgang.check" -}}
 {{- range $setting, $_ := .Values.settings }}
-{{- if regexMatch "(KEY|KEYS|PASSWORD|DATABASE_URL|_FILE)$" $setting }}
+{{- if regexMatch "(KEY|KEYS|PASSWORD|DATABASE_URL|OTLP_HEADERS|_FILE)$" $setting }}
 {{- fail (printf "\nsettings.%s would show a secret, or where one is: put it into the Secret secrets.existingSecret and name it under secrets.more." $setting) }}
 {{- else if regexMatch "^LASTGANG_(ENV|HOST|PORT|HOME|FIRST_USER|DRAIN_SECONDS|REQUEST_SECONDS)$" $setting }}
 {{- fail (printf "\nsettings.%s is set by the chart: see firstUser, drainSeconds and requestSeconds, the others stay." $setting) }}
