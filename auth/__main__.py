@@ -246,7 +246,7 @@ def _event(asked: argparse.Namespace) -> tuple[str, dict[str, Any]]:
     given = vars(asked)
     facts: dict[str, Any] = {"scopes": " ".join(given.get("scopes", ())) or given.get("scope")}
     with suppress(InvalidUserName):  # what was typed may be anything, a password too
-        facts["target"] = canonical_name(asked.name)
+        facts["target"] = canonical_name(given.get("name", ""))
     return f"user.{asked.verb}", facts
 
 

@@ -147,7 +147,7 @@ def _sqlite(place: sa.URL) -> sa.Engine:
         raise UnusableDatabase(shown(place), "it must be a file, given by its path")
     # SQLite would make the file with the rights of the umask; its -wal and -shm files copy those of the file.
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    engine = sa.create_engine(place, connect_args={"timeout": BUSY})
+    engine = sa.create_engine(place, hide_parameters=True, connect_args={"timeout": BUSY})
     sa.event.listen(engine, "connect", _prepare)
     return engine
 
@@ -162,4 +162,4 @@ def _prepare(connection: DBAPIConnection, _: Any) -> None:
 
 
 def _server(place: sa.URL) -> sa.Engine:
-    return sa.create_engine(place, pool_pre_ping=True)
+    return sa.create_engine(place, hide_parameters=True, pool_pre_ping=True)

@@ -5,11 +5,13 @@ import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 from databases import prepared, url_of
 from frozen import Clock
+from sqlalchemy.exc import SQLAlchemyError
 
 from auth.database import Database, open_database
 from auth.errors import InvalidScope, InvalidUserName, UnknownUser, UserExists
@@ -237,3 +239,13 @@ def test_grants_at_once_lose_nothing(users: UserStore) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda scope: users.grant("ada", {scope}), models))
     assert known(users, "ada").scopes == frozenset(models)
+
+
+def test_what_a_database_says_quotes_no_value(users: UserStore, tmp_path: Path) -> None:
+    """Its errors go to the log: neither the name that was typed, which may be a password, nor a hash is in them."""
+    with sqlite3.connect(tmp_path / "users.db") as connection:
+        connection.execute("DROP TABLE users")
+    for attempt in (partial(users.get, "nightingale"), partial(users.add, "nightingale", "nightingale")):
+        with pytest.raises(SQLAlchemyError) as told:
+            attempt()
+        assert "nightingale" not in str(told.value)
