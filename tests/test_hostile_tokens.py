@@ -2,12 +2,11 @@
 
 import json
 import re
-import sqlite3
 import subprocess
 import sys
-from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,11 @@ import pytest
 from issuing import Issuer, installation, issuer, signed
 from key_material import private_pem, public_pem
 
-from auth.database import open_database
+from auth.clients import ClientStore
+from auth.database import Database, open_database
+from auth.errors import InvalidGrant
 from auth.keys import signing_key, verifying_keys
+from auth.refresh import Access, RefreshTokens, Revocations
 from auth.tokens import Tokens
 from auth.users import UserStore
 from benchmarks.forgeries import foreign_forgeries, forgeries
@@ -43,28 +45,63 @@ class Attack:
     written: str
 
 
-def of_users(users: UserStore, now: datetime) -> dict[str, str]:
+def issued(name: str, at: datetime, *keys: Any, client: str = "anyone") -> str:
+    """Return a token of the service's own, or of these keys."""
+    tokens = Tokens(keys or [SECRET.encode()], "lastgang", "lastgang", HOUR)
+    return tokens.issue(name, at, client=client, scopes={"forecast"})
+
+
+def of_users(database: Database, now: datetime) -> dict[str, str]:
     """Return tokens that were good once: what has happened to their users or keys since is their name."""
-
-    def token(name: str, *keys: Any, at: datetime = now, **more: Any) -> str:
-        said = {"client": "anyone", "scopes": {"forecast"}, **more}
-        return Tokens(keys or [SECRET.encode()], "lastgang", "lastgang", HOUR).issue(name, at, **said)
-
+    users, token = UserStore(database), partial(issued, at=now)
     for name in ("berta", "carl", "emil"):
         users.add(name, "hash", {"forecast"})
     users.set_disabled("berta", disabled=True)
     users.set_password_hash("carl", "another")
+    users.remove("emil")
     return {
         "of a disabled user": token("berta"),
-        "older than the password": token("carl", at=now - timedelta(minutes=1)),
+        "older than the password": issued("carl", now - timedelta(minutes=1)),
         "of a deleted user": token("emil"),
         "of a user who was never there": token("dora"),
-        "expired": token("ada", at=now - HOUR),
-        "of a key that was taken out": token("ada", SECRET[::-1].encode()),
-        "of an RSA key that was taken out": token("ada", signing_key(private_pem("RSA 3072", "old"), "RS256")),
+        "expired": issued("ada", now - HOUR),
+        "of a key that was taken out": issued("ada", now, SECRET[::-1].encode()),
+        "of an RSA key that was taken out": issued("ada", now, signing_key(private_pem("RSA 3072", "old"), "RS256")),
         "of another installation": Tokens([SECRET.encode()], "other", "other", HOUR).issue(
             "ada", now, client="anyone", scopes={"forecast"}
         ),
+    }
+
+
+def of_clients(database: Database, now: datetime) -> dict[str, str]:
+    """Return tokens of clients to whom something happened, tokens that were taken back, and secrets of other kinds."""
+    clients, token = ClientStore(database), partial(issued, at=now)
+    secrets = {name: clients.add(name, {"forecast"})[1] for name in ("off", "renewed", "removed", "good")}
+    clients.set_disabled("off", disabled=True)
+    clients.renew_secret("renewed")
+    clients.remove("removed")
+    tokens, refresh = Tokens([SECRET.encode()], "lastgang", "lastgang", HOUR), RefreshTokens(database, HOUR, HOUR)
+    revoked, stolen = token("ada"), token("ada")
+    said, theirs = (tokens.verify(one, now) for one in (revoked, stolen))
+    Revocations(database).add(said.id, said.expires_at, now)
+    first = refresh.begin("ada", "anyone", {"forecast"}, Access(theirs.id, theirs.expires_at), now)
+    second = refresh.exchange(first, "anyone", Access("0" * 32, now + HOUR), now)
+    with pytest.raises(InvalidGrant):
+        refresh.exchange(first, "anyone", Access("1" * 32, now + HOUR), now)  # a second time: the family ends
+    whole = refresh.begin("ada", "anyone", {"forecast"}, Access("2" * 32, now + HOUR), now)
+    return {
+        "revoked": revoked,
+        "of a log-in that was stolen": stolen,
+        "a refresh token": whole,
+        "a refresh token of a log-in that was stolen": second,
+        "a client's secret": secrets["good"],
+        "of a disabled client": token("client:off", client="client:off"),
+        "of a removed client": token("client:removed", client="client:removed"),
+        "of a client with another secret": issued("client:renewed", now - HOUR / 2, client="client:renewed"),
+        "of a client that was never there": token("client:nobody", client="client:nobody"),
+        "of a user through a disabled client": token("ada", client="client:off"),
+        "of a client as if it were a user": token("client:good"),
+        "of one client through another": token("client:good", client="client:renewed"),
     }
 
 
@@ -117,14 +154,13 @@ def attack(tmp_path_factory: pytest.TempPathFactory) -> Attack:
         second = int(now.timestamp())
         there = installation(SECRET.encode(), second)
         with open_database(settings.user_database) as database:
-            tokens = forgeries(there) | of_users(UserStore(database), now)
-        with closing(sqlite3.connect(home / "users.db")) as users, users:
-            assert users.execute("DELETE FROM users WHERE name = 'emil'").rowcount == 1
+            tokens = forgeries(there) | of_users(database, now) | of_clients(database, now)
+            client = issued("client:good", ClientStore(database).all()[0].created_at, client="client:good")
         foreign = of_another_issuer(other, second)
         foreign |= foreign_forgeries(replace(there, claims=there.claims | {"iss": other.url}))
         tokens |= {f"another issuer: {name}": token for name, token in foreign.items()}
         theirs = {"iss": other.url, "aud": "lastgang", "sub": "ada", "iat": second, "exp": second + 300}
-        good = there.good() | {"of the other issuer": signed(theirs)}
+        good = there.good() | {"of the other issuer": signed(theirs), "of a client": client}
         sent = {name: [f"Bearer {token}"] for name, token in tokens.items()} | NO_TOKEN
         sent["two headers, both good"] = [f"Bearer {good['HS256']}"] * 2
         sent |= {f"good: {name}": [f"Bearer {token}"] for name, token in good.items()}
@@ -148,7 +184,7 @@ def test_there_are_many(attack: Attack) -> None:
     """What was good stays good, so that each of the others is refused for what is wrong with it."""
     good = {name: answer["status"] for name, answer in attack.answers.items() if name.startswith("good: ")}
     assert good == dict.fromkeys(good, 200)
-    assert len(good) == 5
+    assert len(good) == 6
     assert len(attack.answers) > 400
 
 
