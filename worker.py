@@ -209,7 +209,7 @@ def desk() -> TokenDesk:
     """Return what gives tokens, takes them back and tells of them."""
     log_in, refresh = LogIn(users(), Passwords(), throttle()), refresh_tokens()
     grants = Grants(log_in, users(), tokens(), refresh, password_grant=settings.password_grant)
-    return TokenDesk(grants, database(), ClientStore(database()), tokens(), refresh=refresh)
+    return TokenDesk(grants, database(), ClientStore(database()), tokens(), throttle(), refresh=refresh)
 
 
 @cache

@@ -243,7 +243,8 @@ def facts(request: Request) -> dict[str, Any]:
 
 
 async def _client(desk: TokenDesk, request: Request, client_id: str | None, secret: str | None) -> Client | None:
-    client = await desk.client(request.scope["headers"], client_id, secret)
+    address = request.client.host if request.client else ""
+    client = await desk.client(request.scope["headers"], client_id, secret, address=address)
     if client is not None:
         facts(request)["subject"] = client.id
     return client

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from auth.grants import Grants
     from auth.middleware import Identity
     from auth.refresh import Family, RefreshTokens
+    from auth.throttle import Throttle
     from auth.tokens import Claims, Tokens
 
 
@@ -78,6 +79,7 @@ class TokenDesk:
         database: where everything is kept.
         clients: see `auth.clients`.
         tokens: verify.
+        throttle: makes clients wait that failed to show who they are.
         refresh: see `auth.refresh`; None where there are no refresh tokens.
         clock: returns the aware time now.
     """
@@ -88,27 +90,36 @@ class TokenDesk:
         database: Database,
         clients: ClientStore,
         tokens: Tokens,
+        throttle: Throttle,
         *,
         refresh: RefreshTokens | None,
         clock: Callable[[], datetime] = _utc_now,
     ) -> None:
         self.grants = grants
         self._database, self._clients, self._tokens = database, clients, tokens
+        self._throttle = throttle
         self._refresh, self._revocations, self._clock = refresh, Revocations(database), clock
 
     async def client(
-        self, headers: Iterable[tuple[bytes, bytes]], client_id: str | None, secret: str | None
+        self,
+        headers: Iterable[tuple[bytes, bytes]],
+        client_id: str | None,
+        secret: str | None,
+        *,
+        address: str = "",
     ) -> Client | None:
-        """Return the client that shows who it is; None where none does.
+        """Return the client that shows who it is, from an address; None where none does.
 
         Raises:
+            TooManyLogIns: see `auth.throttle.Throttle.guard`.
             InvalidTokenRequest: see `auth.showing.shown`.
             InvalidClient: see `auth.showing.authenticated`.
         """
         credentials = shown(headers, client_id, secret)
         if credentials is None:
             return None
-        return await asyncio.to_thread(authenticated, credentials, self._clients.get)
+        async with self._throttle.guard(credentials[0], address):
+            return await asyncio.to_thread(authenticated, credentials, self._clients.get)
 
     async def revoke(self, token: str, client: Client | None) -> str | None:
         """Take a token back, and with a refresh token all that came from its log-in; return whose it was.

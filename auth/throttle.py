@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from auth.addresses import block
 from auth.counters import Count, key_of
-from auth.errors import InvalidCredentials, TooManyLogIns
+from auth.errors import InvalidClient, InvalidCredentials, TooManyLogIns
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -72,7 +72,7 @@ class Throttle:
         """Let an attempt to log in be made within; InvalidCredentials raised there is a failure.
 
         Args:
-            account: the name that is claimed, of a user or a client; upper and lower case are the same.
+            account: the name of a user that is claimed; upper and lower case are the same.
             address: of the client.
 
         Raises:
@@ -92,8 +92,31 @@ class Throttle:
         else:
             await asyncio.to_thread(self._succeeded, pair, [key for key in waits if key != pair])
 
-    def _count(self, pair: str, account: str, address: str) -> Mapping[str, Callable[[int], float]]:
-        """Count an attempt; return the keys that it was counted under."""
+    @asynccontextmanager
+    async def guard(self, client: str, address: str) -> AsyncIterator[None]:
+        """Let a client show its secret within, as `attempt` does; InvalidClient raised there is a failure.
+
+        Nobody guesses a secret of 256 random bits, so a failure counts when it has happened, and a success, of which
+        there are many an hour, writes nothing where the client has been before.
+
+        Raises:
+            TooManyLogIns, SQLAlchemyError: as `attempt`.
+        """
+        client, address = client.lower(), block(address)
+        pair = self._key("pair", client, address)
+        await asyncio.to_thread(self._count, pair, client, address, only_look=True)
+        try:
+            yield
+        except InvalidClient:
+            await asyncio.to_thread(self._count, pair, client, address)
+            raise
+        else:
+            await asyncio.to_thread(self._places.add, pair, self._clock())
+
+    def _count(
+        self, pair: str, account: str, address: str, *, only_look: bool = False
+    ) -> Mapping[str, Callable[[int], float]]:
+        """Count an attempt, unless it has to wait; return the keys that it was counted under."""
         now = self._clock()
         waits = {pair: _pair}
         if not self._places.knows(pair, now):
@@ -109,7 +132,8 @@ class Throttle:
 
         # A look takes no lock: a flood of refused attempts keeps no writer waiting.
         wait = refused(self._counters.look(list(waits), now))
-        wait = wait or self._counters.count(list(waits), now, REMEMBERED, refused)
+        if not wait and not only_look:
+            wait = self._counters.count(list(waits), now, REMEMBERED, refused)
         if wait:
             raise TooManyLogIns(math.ceil(wait))
         return waits

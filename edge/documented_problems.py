@@ -70,8 +70,13 @@ _UPLOAD = (
     NonFiniteForecast("gru", [0]),
 )
 _NO_TEXT = {"type": "string_type", "loc": ("body", "password"), "msg": "Input should be a valid string", "input": None}
-_FORM = (HTTPException(400), RequestValidationError([_NO_TEXT]), BodyTooLarge(65_536))
-_OF_A_TOKEN = (*_FORM, InvalidTokenRequest("The field token is needed, once and not empty"), InvalidClient())
+_FORM = (HTTPException(400), RequestValidationError([_NO_TEXT]), BodyTooSlow(20), BodyTooLarge(65_536))
+_OF_A_TOKEN = (
+    *_FORM,
+    InvalidTokenRequest("The field token is needed, once and not empty"),
+    InvalidClient(),
+    TooManyLogIns(8),
+)
 
 PROBLEMS: dict[str, tuple[Exception, ...]] = {
     "/token": (
@@ -82,6 +87,7 @@ PROBLEMS: dict[str, tuple[Exception, ...]] = {
         InvalidClient(),
         InvalidScope("The scope 'metrics' was not granted to you; granted are: forecast models:read"),
         InvalidCredentials(),
+        BodyTooSlow(20),
         BodyTooLarge(65_536),
         RequestValidationError([_NO_TEXT]),
         TooManyLogIns(8),

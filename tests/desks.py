@@ -31,4 +31,4 @@ def desk_on(  # noqa: PLR0917
     refresh = RefreshTokens(database, IDLE, LONGEST) if refreshing else None
     log_in = LogIn(users, passwords, throttle, clock)
     grants = Grants(log_in, users, tokens, refresh, password_grant=password_grant, clock=clock)
-    return TokenDesk(grants, database, clients, tokens, refresh=refresh, clock=clock)
+    return TokenDesk(grants, database, clients, tokens, throttle, refresh=refresh, clock=clock)

@@ -11,7 +11,7 @@ from databases import prepared, url_of
 
 from auth.counters import Counters, beside
 from auth.database import Database, connect
-from auth.errors import InvalidCredentials, PasswordChecksBusy, TooManyLogIns
+from auth.errors import InvalidClient, InvalidCredentials, PasswordChecksBusy, TooManyLogIns
 from auth.places import KNOWN, KnownPlaces
 from auth.throttle import Throttle
 
@@ -198,3 +198,28 @@ def test_places_are_forgotten(door: Door) -> None:
     with door.database.engine.connect() as connection:
         assert connection.execute(sa.text("SELECT count(*) FROM known_places")).scalar() == 1
     assert places.knows("b", now + 3 * KNOWN)
+
+
+def test_clients_are_guarded(door: Door) -> None:
+    """A client's wrong secrets make the next ones wait; where it has been before, nobody elsewhere gets in its way."""
+
+    async def show(secret: str, address: str) -> str:
+        try:
+            async with door.replicas[0].guard("client:meter", address):
+                if secret != "right":
+                    raise InvalidClient  # noqa: TRY301 - as whoever compares it
+        except InvalidClient:
+            return "wrong"
+        except TooManyLogIns:
+            return "wait"
+        return "in"
+
+    def shown(*what: str) -> str:
+        return asyncio.run(show(*what))
+
+    assert [shown("guess", ELSEWHERE) for _ in range(7)] == ["wrong"] * 5 + ["wait"] * 2
+    assert shown("right", ELSEWHERE) == "wait"
+    assert shown("right", HOME) == "in"
+    for at in range(20):
+        assert shown("guess", f"10.0.0.{at}") == ("wrong" if at < 15 else "wait")
+    assert shown("right", HOME) == "in"

@@ -92,15 +92,20 @@ def test_every_error_is_a_problem(operations: dict[tuple[str, str], Any]) -> Non
         assert all(answer["description"] for answer in operation["responses"].values()), key
 
 
-CLOSED = {"not-authenticated", "invalid-token", "users-unavailable", "timeout"}
-MODEL = {"unknown-model", "unknown-version", "version-not-loaded", "model-unavailable"}
-UPLOAD = {
+STORE = {"users-unavailable", "users-unusable", "timeout", "overloaded"}
+CLOSED = STORE | {"not-authenticated", "invalid-token", "issuer-unavailable", "quota-exceeded"}
+SCOPED = CLOSED | {"insufficient-scope"}
+MODEL = SCOPED | {"unknown-model", "unknown-version", "version-not-loaded", "model-unavailable"}
+UPLOAD = MODEL | {
     *("malformed-upload", "body-too-slow", "body-too-large", "unsupported-media-type"),
-    *("invalid-query", "invalid-load-profile", "no-finite-forecast"),
+    *("invalid-query", "invalid-load-profile", "no-finite-forecast", "audit-unavailable"),
 }
-LOG_IN_PROBLEMS = {
-    *("bad-request", "invalid-credentials", "body-too-large", "invalid-request"),
-    *("busy", "users-unavailable", "timeout"),
+FORM = STORE | {
+    *("bad-request", "body-too-slow", "body-too-large", "invalid-request", "invalid-token-request"),
+    *("invalid-client", "too-many-log-ins", "audit-unavailable"),
+}
+LOG_IN_PROBLEMS = FORM | {
+    *("busy", "invalid-credentials", "invalid-grant", "invalid-scope", "unsupported-grant-type"),
 }
 
 
@@ -115,13 +120,15 @@ def examples_of(operation: dict[str, Any]) -> list[dict[str, Any]]:
     [
         (("POST", "/token"), LOG_IN_PROBLEMS),
         (("GET", "/users/me"), CLOSED),
-        (("GET", "/models"), CLOSED),
-        (("GET", "/metrics"), CLOSED),
-        (("GET", "/models/{model}"), CLOSED | MODEL),
-        (("POST", "/predict/{model}"), CLOSED | MODEL | UPLOAD),
-        (("POST", "/forecast/{model}"), CLOSED | MODEL | UPLOAD),
-        (("POST", "/backtest/{model}"), CLOSED | MODEL | UPLOAD),
-        (("POST", "/anomalies/{model}"), CLOSED | MODEL | UPLOAD),
+        (("POST", "/revoke"), FORM),
+        (("POST", "/introspect"), FORM),
+        (("GET", "/models"), SCOPED),
+        (("GET", "/metrics"), SCOPED),
+        (("GET", "/models/{model}"), MODEL),
+        (("POST", "/predict/{model}"), UPLOAD),
+        (("POST", "/forecast/{model}"), UPLOAD),
+        (("POST", "/backtest/{model}"), UPLOAD),
+        (("POST", "/anomalies/{model}"), UPLOAD),
         (("GET", "/livez"), set()),
         (("GET", "/healthz"), set()),
         (("GET", "/readyz"), {"service-unavailable"}),
