@@ -5,6 +5,8 @@ import gzip
 import importlib
 import json
 import logging
+import re
+import shlex
 import threading
 import warnings
 from collections.abc import Awaitable, Callable, Iterator
@@ -31,7 +33,7 @@ from auth.published import PATH, publish_keys
 from auth.tokens import Claims, Tokens
 from auth.trusted import LONGEST, Trust, TrustedIssuer
 from auth.users import UserStore
-from config import SettingsError, load_settings
+from config import PROJECT, SettingsError, load_settings
 from first_start import trusted_issuer
 
 NOW = datetime(2026, 5, 4, 8, 15, 0, 250_000, tzinfo=UTC)
@@ -556,6 +558,17 @@ def test_settings_about_nobody_and_about_ourselves() -> None:
         trusted_issuer(load_settings(local | {"LASTGANG_ENV": "production"}))
     with pytest.raises(UnusableIssuer):
         Trust("https://sso.test", "lastgang", "JWT", [], GRANTS)
+
+
+EXAMPLES = re.findall(r"^```sh\n(.*?)^```", (PROJECT / "docs" / "tokens.md").read_text(), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=["Entra ID", "Keycloak", "Lastgang"])
+def test_the_examples_of_the_documentation(example: str) -> None:
+    """The settings that stand there can be used as they are, in production, too."""
+    given = dict(line.split("=", 1) for line in shlex.split(example, comments=True))
+    assert set(given) >= {"LASTGANG_TRUSTED_ISSUER", "LASTGANG_TRUSTED_AUDIENCE", "LASTGANG_TRUSTED_GRANTS"}
+    assert trusted_issuer(load_settings(given | {"LASTGANG_ENV": "production"})) is not None
 
 
 LOCAL = Tokens([b"0123456789abcdef-and-a-key-of-the-tests"], "lastgang", "lastgang", timedelta(hours=1))
