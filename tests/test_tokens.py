@@ -380,6 +380,7 @@ def test_any_member(part: str, name: str, value: Any) -> None:
         (b"a-string-secret-at-least-256-bits-long", "looks like a placeholder"),
         (b"please-CHANGE-ME-before-production-42", "looks like a placeholder"),
         (b"-----BEGIN PUBLIC KEY-----\n" + segment(NEW).encode(), "is a PEM or SSH key"),
+        (b"0123456789abcdef, ssh-rsa " + segment(NEW).encode(), "is a public key or certificate"),
         (b"ssh-ed25519 " + segment(NEW).encode(), "is a PEM or SSH key"),
     ],
 )

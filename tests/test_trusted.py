@@ -587,6 +587,8 @@ def _choose(there: Issuer, users: UserStore) -> None:
     assert (ada.name, sorted(ada.scopes)) == ("ada", ["forecast"])
     other = asyncio.run(authenticate(signed(claims(there, sub="ada", scope="tester"))))
     assert (other.name, sorted(other.scopes), other.created_at) == (f"{there.url}#ada", ["backtest"], None)
+    theirs = signed(claims(there, sub="ada"))
+    assert asyncio.run(authenticate(theirs)) == asyncio.run(authenticate(theirs))
     users.set_disabled("ada", disabled=True)
     assert asyncio.run(authenticate(signed(claims(there, sub="ada")))).name == f"{there.url}#ada"
     for token in (
