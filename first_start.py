@@ -23,7 +23,7 @@ from pydantic import SecretStr
 
 from auditing import Recorder, recorder
 from auth.database import open_database
-from auth.errors import AuthError, InvalidScope, UnusableIssuer, WeakPassword, WeakSigningKey
+from auth.errors import AuthError, InvalidScope, UnusableIssuer, UserExists, WeakPassword, WeakSigningKey
 from auth.issuer_keys import IssuerKeys
 from auth.keys import Key, new_key, signing_key, verifying_keys
 from auth.passwords import Passwords, strong_enough
@@ -263,6 +263,8 @@ def _first_user(settings: Settings, record: Recorder) -> FirstUser | None:
         users = UserStore(database)
         try:
             return None if users.any() else _add_first_user(settings, users, record)
+        except UserExists:  # another replica started in the same moment
+            return None
         except AuthError as error:
             raise SettingsError(f"LASTGANG_FIRST_USER, LASTGANG_FIRST_PASSWORD: {error}.") from None
 

@@ -3,6 +3,7 @@
 import ssl
 import stat
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -90,6 +91,16 @@ def test_a_second_start_changes_nothing(home: Path) -> None:
     before = {file.name: file.read_bytes() for file in home.iterdir() if file.suffix in {".key", ".crt"}}
     assert prepare(development(home)) is None
     assert {file.name: file.read_bytes() for file in home.iterdir() if file.suffix in {".key", ".crt"}} == before
+
+
+def test_replicas_that_start_together_share_one_first_user(tmp_path: Path) -> None:
+    """Over one empty database every replica starts: one of them makes the user, and none fails for being late."""
+    url = f"sqlite:///{tmp_path / 'shared.db'}"
+    settings = [production(tmp_path / f"replica-{n}" / "home", database_url=url) for n in range(4)]
+    with ThreadPoolExecutor(len(settings)) as replicas:
+        made = list(replicas.map(prepare, settings))
+    assert sum(user is not None for user in made) == 1
+    assert [user.name for user in stored_users(settings[0])] == ["ada"]
 
 
 def test_the_certificate_serves_this_machine(home: Path) -> None:
