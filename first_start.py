@@ -62,14 +62,14 @@ def prepare(settings: Settings) -> FirstUser | None:
         settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise SettingsError(f"LASTGANG_HOME={settings.home} cannot be made a folder ({error.strerror}).") from None
+    if settings.production:
+        _demand(settings)
     with recorder(settings, "first start") as record:
         return _prepare(settings, record)
 
 
 def _prepare(settings: Settings, record: Recorder) -> FirstUser | None:
-    if settings.production:
-        _demand(settings)
-    else:
+    if not settings.production:
         _make_signing_key(settings, record)
         _make_certificate(settings, record)
     check_certificate(settings.certificate, settings.private_key)
