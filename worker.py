@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auditing import actor, open_trail
+from auth.admin import add_admin
+from auth.administration import Administration
 from auth.app import LogIn, create_app
 from auth.budgets import Budget
 from auth.clients import ClientStore
@@ -34,6 +36,7 @@ from edge import pages
 from edge.audited import Auditor
 from edge.draining import Drain
 from edge.metrics import Metrics
+from edge.model_changes import add_model_changes
 from edge.problems import handle_errors
 from edge.sampling import Sampler
 from edge.scraping import serve
@@ -205,9 +208,21 @@ def refresh_tokens() -> RefreshTokens | None:
 
 
 @cache
+def administration() -> Administration:
+    """Return what changes users and clients over HTTP."""
+    return Administration(users(), ClientStore(database()), passwords())
+
+
+@cache
+def passwords() -> Passwords:
+    """Return what hashes and checks the passwords of this worker."""
+    return Passwords()
+
+
+@cache
 def desk() -> TokenDesk:
     """Return what gives tokens, takes them back and tells of them."""
-    log_in, refresh = LogIn(users(), Passwords(), throttle()), refresh_tokens()
+    log_in, refresh = LogIn(users(), passwords(), throttle()), refresh_tokens()
     grants = Grants(log_in, users(), tokens(), refresh, password_grant=settings.password_grant)
     return TokenDesk(grants, database(), ClientStore(database()), tokens(), throttle(), refresh=refresh)
 
@@ -227,5 +242,7 @@ async def authenticate(token: str) -> Identity:
 app = create_app(desk)
 describe(app, settings.issuer, settings.address, lambda: desk().grants.names)
 publish_keys(app, tokens)
+add_admin(app, administration)
+add_model_changes(app, Store)
 pages.add_routes(app, catalogue)
 handle_errors(app)

@@ -16,9 +16,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TextIO
 
 from auth import client_command, scopes
-from auth.clients import ClientStore
+from auth.clients import ClientStore, canonical_id
 from auth.database import open_database
-from auth.errors import AuthError, InvalidUserName, UnknownUser, WeakPassword
+from auth.errors import AuthError, InvalidClientId, InvalidUserName, UnknownUser, WeakPassword
 from auth.passwords import Passwords, strong_enough
 from auth.rotation import rotate
 from auth.schema import prepare_database
@@ -230,7 +230,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         settings = load_settings()
         settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if asked.verb in READING:
+        if asked.verb in READING or vars(asked).get("action") in READING:
             return _run(asked, settings)
         event, facts = _event(asked)
         return recorded(settings, f"python -m auth {asked.verb}", event, lambda _: _run(asked, settings), **facts)
@@ -245,9 +245,9 @@ def _event(asked: argparse.Namespace) -> tuple[str, dict[str, Any]]:
         return f"key.{asked.action}", {}
     given = vars(asked)
     facts: dict[str, Any] = {"scopes": " ".join(given.get("scopes", ())) or given.get("scope")}
-    with suppress(InvalidUserName):  # what was typed may be anything, a password too
-        facts["target"] = canonical_name(given.get("name", ""))
-    return f"user.{asked.verb}", facts
+    with suppress(InvalidUserName, InvalidClientId):  # what was typed may be anything, a password too
+        facts["target"] = canonical_id(asked.name) if asked.verb == "client" else canonical_name(asked.name)
+    return f"client.{asked.action}" if asked.verb == "client" else f"user.{asked.verb}", facts
 
 
 def _run(asked: argparse.Namespace, settings: Settings) -> int:

@@ -16,9 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from auth.clients import Client
 from auth.desk import Introspection, TokenDesk
-from auth.errors import InvalidCredentials, InvalidTokenRequest, NotAuthenticated
+from auth.errors import InvalidCredentials, InvalidTokenRequest
 from auth.grants import AccessToken, Asked
-from auth.middleware import Identity
+from auth.middleware import bearer_of
 from auth.passwords import Passwords
 from auth.scopes import SCOPES
 from auth.throttle import Throttle
@@ -227,13 +227,16 @@ def create_app(desk: Callable[[], TokenDesk]) -> FastAPI:
     )
     async def me(request: Request) -> Profile:
         """Return the user who bears the token of this request."""
-        user = getattr(request.state, "user", None)
-        if not isinstance(user, Identity):
-            raise NotAuthenticated
+        user = bearer_of(request)
         scopes = sorted(user.scopes)
         return Profile(username=user.name, disabled=user.disabled, created_at=user.created_at, scopes=scopes)
 
     return app
+
+
+def closed(scope: str) -> list[Any]:
+    """Return the dependency that tells the OpenAPI document which scope a route takes; the gate sees to it."""
+    return [Security(BEARER, scopes=[scope])]
 
 
 def facts(request: Request) -> dict[str, Any]:

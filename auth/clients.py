@@ -7,6 +7,7 @@ letter or digit: no user can be called so. Times are whole seconds, UTC.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -105,6 +106,12 @@ class ClientStore:
         with self._engine.connect() as connection:
             row = connection.execute(CLIENTS.select().where(CLIENTS.c.id == client_id)).first()
         return None if row is None else Client.of_row(row)
+
+    def find(self, name: str) -> Client | None:
+        """Return the client of an id, with or without the prefix and in any case; None if there is none."""
+        with suppress(InvalidClientId):
+            return self.get(canonical_id(name))
+        return None
 
     def all(self) -> list[Client]:
         """Return every client, by id."""

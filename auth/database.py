@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import DBAPIConnection
 
 BUSY = 10  # seconds that a connection to SQLite waits for the write of another one
+LOCK = 0x4C41_5354_4741_4E47  # of PostgreSQL's advisory locks: "LASTGANG"
 MIGRATIONS = Path(__file__).with_name("migrations")
 
 
@@ -76,6 +77,17 @@ def open_database(url: str) -> Database:
         engine.dispose()
         raise
     return Database(engine)
+
+
+def alone(connection: sa.Connection) -> None:
+    """Let a transaction wait until no other one that called this goes on; nothing may have been written in it yet.
+
+    SQLite has one writer at a time by itself, once it writes; it begins to here.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK)))
+    elif connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def connect(url: str) -> sa.Engine:

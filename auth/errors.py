@@ -10,6 +10,8 @@ AuthError
 ├── PasswordChecksBusy    too many passwords wait to be checked; says when to come back
 ├── InvalidScope          a scope that is unknown, or was asked for and not granted
 ├── InsufficientScope     a good token whose scopes do not open this route
+├── BeyondOwnScopes       somebody grants, or changes who has, a scope that they do not have
+├── LastAdmin             the last user who may administer stays
 ├── UnknownRoute          no row of the table of routes has this path
 ├── UnknownMethod         a row has this path, but for other methods
 ├── OAuthRefusal          what a request for a token gets, with its word of RFC 6749
@@ -179,6 +181,27 @@ class InsufficientScope(AuthError):
             f"Ask an administrator for it (python -m auth grant NAME {needed}), then get a new token"
         )
         self.needed, self.scopes = needed, scopes
+
+
+class BeyondOwnScopes(AuthError):
+    """An administrator grants a scope, or changes somebody who has one, that they do not have themselves.
+
+    Attributes:
+        scopes: those that they lack.
+    """
+
+    def __init__(self, scopes: list[str]) -> None:
+        super().__init__(
+            f"Your token lacks the scopes: {', '.join(scopes)}. Nobody grants, or changes who has, what they lack"
+        )
+        self.scopes = scopes
+
+
+class LastAdmin(AuthError):
+    """Without this user nobody could administer users over HTTP."""
+
+    def __init__(self) -> None:
+        super().__init__("This is the last user with the scope users:admin; grant it to somebody else first")
 
 
 class UnknownRoute(AuthError):

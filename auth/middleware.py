@@ -21,6 +21,7 @@ from auth.standing import Standings
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from starlette.requests import Request
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from auth.access import Access
@@ -58,6 +59,18 @@ class Identity:
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
+
+
+def bearer_of(request: Request) -> Identity:
+    """Return who sends a request that the gate let in.
+
+    Raises:
+        NotAuthenticated: the gate is not there.
+    """
+    user = getattr(request.state, "user", None)
+    if not isinstance(user, Identity):
+        raise NotAuthenticated
+    return user
 
 
 class Authenticator:

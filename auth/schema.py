@@ -13,13 +13,11 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from auth.database import MIGRATIONS, check_schema, connect, schema_of, schemas, unusable
+from auth.database import MIGRATIONS, alone, check_schema, connect, schema_of, schemas, unusable
 from auth.errors import WrongSchema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-LOCK = 0x4C41_5354_4741_4E47  # of PostgreSQL's advisory locks: "LASTGANG"
 
 
 def prepare_database(url: str) -> None:
@@ -57,9 +55,7 @@ def _alone(engine: sa.Engine) -> Iterator[sa.Connection]:
         if engine.dialect.name == "sqlite":
             # Python's driver begins a transaction only before an INSERT, and then one that does not wait its turn.
             connection = connection.execution_options(isolation_level="AUTOCOMMIT")  # noqa: PLW2901 - the same one
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-        elif engine.dialect.name == "postgresql":
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK)))
+        alone(connection)
         try:
             yield connection
         except BaseException:

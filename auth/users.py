@@ -8,7 +8,7 @@ and log in alike. Times are whole seconds, UTC.
 from __future__ import annotations
 
 import re
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from auth.errors import InvalidScope, InvalidUserName, UnknownUser, UserExists
-from auth.scopes import covers, parse, simplest, written
+from auth.database import alone
+from auth.errors import InvalidScope, InvalidUserName, LastAdmin, UnknownUser, UserExists
+from auth.scopes import USERS_ADMIN, covers, parse, simplest, written
 from auth.tables import REFRESH_TOKENS, USERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from auth.database import Database
 
@@ -134,25 +135,40 @@ class UserStore:
             same = (USERS.c.name == canonical_name(name)) & (USERS.c.password_hash == old)
             connection.execute(USERS.update().where(same).values(password_hash=new))
 
-    def set_disabled(self, name: str, *, disabled: bool) -> None:
+    def set_disabled(self, name: str, *, disabled: bool, keep_admin: bool = False) -> None:
         """Shut a user out at once, tokens included, or let them in again.
 
+        Args:
+            name: of the user.
+            disabled: whether to shut them out.
+            keep_admin: whether the last user who may administer has to stay.
+
         Raises:
             UnknownUser: no user has this name.
+            LastAdmin: nobody else may administer.
         """
-        self._write(name, disabled=disabled)
+        self._write(name, keep_admin=keep_admin, disabled=disabled)
 
-    def remove(self, name: str) -> None:
-        """Forget a user and their refresh tokens; every token of theirs stops being good.
+    def set_scopes(self, name: str, scopes: Collection[str], *, keep_admin: bool = False) -> None:
+        """Let the user do this and nothing else; see `set_disabled`.
 
         Raises:
-            UnknownUser: no user has this name.
+            UnknownUser, LastAdmin: see `set_disabled`.
+            InvalidScope: see `auth.scopes.parse`.
+        """
+        self._write(name, keep_admin=keep_admin, scopes=written(parse(written(scopes))))
+
+    def remove(self, name: str, *, keep_admin: bool = False) -> None:
+        """Forget a user and their refresh tokens; every token of theirs stops being good; see `set_disabled`.
+
+        Raises:
+            UnknownUser, LastAdmin: see `set_disabled`.
         """
         try:
             name = canonical_name(name)
         except InvalidUserName:
             raise UnknownUser(name) from None
-        with self._engine.begin() as connection:
+        with self._changing(keep_admin=keep_admin) as connection:
             connection.execute(REFRESH_TOKENS.delete().where(REFRESH_TOKENS.c.user_name == name))
             if not connection.execute(USERS.delete().where(USERS.c.name == name)).rowcount:
                 raise UnknownUser(name)
@@ -190,15 +206,26 @@ class UserStore:
         with self._engine.connect() as connection:
             return [User.of_row(tuple(row)) for row in connection.execute(query, values)]
 
-    def _write(self, name: str, **values: Any) -> None:
+    def _write(self, name: str, *, keep_admin: bool = False, **values: Any) -> None:
         try:
             name = canonical_name(name)
         except InvalidUserName:
             raise UnknownUser(name) from None
-        with self._engine.begin() as connection:
+        with self._changing(keep_admin=keep_admin) as connection:
             change = connection.execute(USERS.update().where(USERS.c.name == name).values(**values))
-        if not change.rowcount:
-            raise UnknownUser(name)
+            if not change.rowcount:
+                raise UnknownUser(name)
+
+    @contextmanager
+    def _changing(self, *, keep_admin: bool) -> Iterator[sa.Connection]:
+        """Give a transaction that is undone if it would leave nobody who may administer."""
+        with self._engine.begin() as connection:
+            if keep_admin:
+                alone(connection)  # two administrators who remove each other come one after the other
+            had = keep_admin and _has_admin(connection)
+            yield connection
+            if had and not _has_admin(connection):
+                raise LastAdmin
 
     def _change_scopes(self, name: str, change: Callable[[frozenset[str]], frozenset[str]]) -> User:
         while True:
@@ -214,3 +241,8 @@ class UserStore:
 
     def _now(self) -> int:
         return int(self._clock().timestamp())
+
+
+def _has_admin(connection: sa.Connection) -> bool:
+    scopes = connection.execute(sa.select(USERS.c.scopes).where(USERS.c.disabled.is_(False))).scalars()
+    return any(USERS_ADMIN in one.split() for one in scopes)

@@ -6,7 +6,7 @@ A route without a row is shut, whatever the application behind the gate would an
 from auth.access import Needs, Without
 from auth.metadata import PATH as METADATA
 from auth.published import PATH as JWKS
-from auth.scopes import BACKTEST, FORECAST, METRICS, MODELS_READ
+from auth.scopes import BACKTEST, FORECAST, METRICS, MODELS_READ, MODELS_WRITE, USERS_ADMIN
 
 _STATIC = "/static_content/"
 SCRIPT, STYLE, ICON = (_STATIC + name for name in ("swagger-ui-bundle.js", "swagger-ui.css", "favicon-light-32x32.png"))
@@ -22,6 +22,15 @@ NEEDS: dict[tuple[str, str], Needs] = {
     ("GET", METADATA): Without.TOKEN,
     ("GET", JWKS): Without.TOKEN,
     ("GET", "/users/me"): Without.SCOPE,
+    ("GET", "/users"): USERS_ADMIN,
+    ("POST", "/users"): USERS_ADMIN,
+    ("PATCH", "/users/{name}"): USERS_ADMIN,
+    ("DELETE", "/users/{name}"): USERS_ADMIN,
+    ("GET", "/clients"): USERS_ADMIN,
+    ("POST", "/clients"): USERS_ADMIN,
+    ("DELETE", "/clients/{name}"): USERS_ADMIN,
+    ("PUT", "/models/{model}/labels/{label}"): MODELS_WRITE,
+    ("POST", "/models/{model}/rollback"): MODELS_WRITE,
     ("GET", "/models"): MODELS_READ,
     ("GET", "/models/{model}"): MODELS_READ,
     ("GET", "/metrics"): METRICS,

@@ -16,22 +16,31 @@ from starlette.exceptions import HTTPException
 
 from audit.errors import TrailUnwritable
 from auth.errors import (
+    BeyondOwnScopes,
+    ClientExists,
     InsufficientScope,
     InvalidClient,
+    InvalidClientId,
     InvalidCredentials,
     InvalidGrant,
     InvalidScope,
     InvalidToken,
     InvalidTokenRequest,
+    InvalidUserName,
     IssuerUnavailable,
+    LastAdmin,
     LimitReached,
     NotAuthenticated,
     PasswordChecksBusy,
     TooManyLogIns,
+    UnknownClient,
+    UnknownUser,
     UnsupportedGrant,
     UnusableDatabase,
+    UserExists,
+    WeakPassword,
 )
-from auth.scopes import BACKTEST, FORECAST, METRICS, MODELS_READ
+from auth.scopes import BACKTEST, FORECAST, METRICS, MODELS_READ, MODELS_WRITE, USERS_ADMIN
 from edge.errors import (
     BodyTooLarge,
     BodyTooSlow,
@@ -42,7 +51,14 @@ from edge.errors import (
     UnsupportedMediaType,
 )
 from edge.problems import TYPE_PREFIX, answer_to
-from models.errors import ModelUnavailable, NonFiniteForecast, UnknownModel, UnknownVersion, VersionNotLoaded
+from models.errors import (
+    InvalidLabels,
+    ModelUnavailable,
+    NonFiniteForecast,
+    UnknownModel,
+    UnknownVersion,
+    VersionNotLoaded,
+)
 from processing.errors import InvalidLoadProfile, Problem
 
 _RECORD = (TrailUnwritable(Path(), ""),)
@@ -51,7 +67,7 @@ _LIMIT = LimitReached("requests", 100_000, 60, 1, 17)
 _CLOSED = (NotAuthenticated(), InvalidToken("expired"), _LIMIT, IssuerUnavailable("https://sso.example.org"), *_STORE)
 _SCOPED = {
     scope: (*_CLOSED, InsufficientScope(scope, frozenset({"models:read"} - {scope})))
-    for scope in (FORECAST, BACKTEST, METRICS, MODELS_READ)
+    for scope in (FORECAST, BACKTEST, METRICS, MODELS_READ, MODELS_WRITE, USERS_ADMIN)
 }
 _MODEL = (
     UnknownModel("grue", ["cnn", "gru"]),
@@ -77,6 +93,13 @@ _OF_A_TOKEN = (
     InvalidClient(),
     TooManyLogIns(8),
 )
+_NO_NAME = {"type": "missing", "loc": ("body", "name"), "msg": "Field required", "input": None}
+_JSON = (RequestValidationError([_NO_NAME]), BodyTooSlow(20), BodyTooLarge(65_536), *_RECORD)
+_SCOPES = (
+    InvalidScope("There is no scope 'forecasts'; there are: forecast, backtest"),
+    BeyondOwnScopes(["models:write"]),
+)
+_LABELS = InvalidLabels(Path(), "")
 
 PROBLEMS: dict[str, tuple[Exception, ...]] = {
     "/token": (
@@ -95,6 +118,26 @@ PROBLEMS: dict[str, tuple[Exception, ...]] = {
         *_STORE,
         *_RECORD,
     ),
+    "/users": (
+        *_SCOPED[USERS_ADMIN],
+        *_JSON,
+        *_SCOPES,
+        UserExists("ada"),
+        InvalidUserName("a b"),
+        WeakPassword("has 5 characters"),
+    ),
+    "/users/{name}": (
+        *_SCOPED[USERS_ADMIN],
+        *_JSON,
+        *_SCOPES,
+        UnknownUser("adda"),
+        LastAdmin(),
+        WeakPassword("has 5 characters"),
+    ),
+    "/clients": (*_SCOPED[USERS_ADMIN], *_JSON, *_SCOPES, ClientExists("client:meter"), InvalidClientId("a b")),
+    "/clients/{name}": (*_SCOPED[USERS_ADMIN], *_RECORD, *_SCOPES[1:], UnknownClient("metre"), *_JSON[:1]),
+    "/models/{model}/labels/{label}": (*_SCOPED[MODELS_WRITE], *_JSON, *_MODEL[:2], _LABELS),
+    "/models/{model}/rollback": (*_SCOPED[MODELS_WRITE], *_JSON[:1], *_RECORD, *_MODEL[:2], _LABELS),
     "/revoke": (*_OF_A_TOKEN, *_STORE, *_RECORD),
     "/introspect": (*_OF_A_TOKEN, *_STORE, *_RECORD),
     "/.well-known/jwks.json": (),

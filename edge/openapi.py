@@ -86,7 +86,9 @@ def document(app: FastAPI, models: Sequence[str]) -> dict[str, Any]:
         schema = cls.model_json_schema(ref_template=_REFERENCE + "{model}")
         schemas |= schema.pop("$defs", {})
         schemas[cls.__name__] = schema
-    spec["tags"] = [{"name": name} for name in ("auth", "forecasts", "models", "metrics", "probes")]  # the page's order
+    spec["tags"] = [
+        {"name": name} for name in ("auth", "forecasts", "models", "metrics", "admin", "probes")
+    ]  # the page's order
     spec["paths"] |= {path: {"get": _probe(summary)} for path, summary in _PROBES.items()}
     spec["paths"]["/predict/{model}"] = {"post": _upload("predict", models, PREDICT, *_PREDICT)}
     spec["paths"]["/forecast/{model}"] = {"post": _upload("forecast", models, FORECAST, *_FORECAST)}

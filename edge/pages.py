@@ -7,15 +7,16 @@ replaced. The page's script and style are the copies of Swagger UI that BentoML 
 
 import json
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import FastAPI, Query, Security
+from fastapi import FastAPI, Query
 from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.responses import PlainTextResponse, Response
 
-from auth.app import BEARER
+from auth.app import closed
+from auth.scopes import METRICS, MODELS_READ
 from edge import openapi
-from edge.access import ICON, NEEDS, SCRIPT, STYLE
+from edge.access import ICON, SCRIPT, STYLE
 from edge.answers import ModelEntry, ModelList
 from edge.scraping import exposition
 from models.card import ModelCard
@@ -35,10 +36,7 @@ def add_routes(app: FastAPI, catalogue: Callable[[], Catalogue]) -> None:
         catalogue: gives the models of this worker.
     """
 
-    def closed(path: str) -> list[Any]:
-        return [Security(BEARER, scopes=[str(NEEDS["GET", path])])]
-
-    @app.get("/models", summary="List the models", tags=["models"], dependencies=closed("/models"))
+    @app.get("/models", summary="List the models", tags=["models"], dependencies=closed(MODELS_READ))
     def models() -> ModelList:
         """Return every model with its versions and labels, and whether it is ready."""
         return ModelList(models=[ModelEntry.of(known) for known in catalogue().known()])
@@ -47,7 +45,7 @@ def add_routes(app: FastAPI, catalogue: Callable[[], Catalogue]) -> None:
         "/models/{model}",
         summary="Read a model's card",
         tags=["models"],
-        dependencies=closed("/models/{model}"),
+        dependencies=closed(MODELS_READ),
         response_model_exclude_none=True,
     )
     def card(model: str, version: Annotated[str | None, Query(description=openapi.VERSION)] = None) -> ModelCard:
@@ -58,7 +56,7 @@ def add_routes(app: FastAPI, catalogue: Callable[[], Catalogue]) -> None:
         "/metrics",
         summary="Read the metrics",
         tags=["metrics"],
-        dependencies=closed("/metrics"),
+        dependencies=closed(METRICS),
         response_class=PlainTextResponse,
     )
     def metrics() -> Response:

@@ -26,26 +26,42 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from audit.errors import TrailUnwritable
 from auth.errors import (
+    BeyondOwnScopes,
+    ClientExists,
     InsufficientScope,
     InvalidClient,
+    InvalidClientId,
     InvalidCredentials,
     InvalidGrant,
     InvalidScope,
     InvalidToken,
     InvalidTokenRequest,
+    InvalidUserName,
     IssuerUnavailable,
+    LastAdmin,
     LimitReached,
     NotAuthenticated,
     PasswordChecksBusy,
     TooManyLogIns,
+    UnknownClient,
     UnknownMethod,
     UnknownRoute,
+    UnknownUser,
     UnsupportedGrant,
     UnusableDatabase,
+    UserExists,
+    WeakPassword,
 )
 from edge.errors import BodyTooLarge, BodyTooSlow, InvalidQuery, MalformedUpload, Overloaded, UnsupportedMediaType
 from edge.timing import RECORD
-from models.errors import ModelUnavailable, NonFiniteForecast, UnknownModel, UnknownVersion, VersionNotLoaded
+from models.errors import (
+    InvalidLabels,
+    ModelUnavailable,
+    NonFiniteForecast,
+    UnknownModel,
+    UnknownVersion,
+    VersionNotLoaded,
+)
 from processing.errors import InvalidLoadProfile
 
 logger = logging.getLogger("lastgang")
@@ -86,6 +102,15 @@ KINDS: dict[type[Exception], Kind] = {
         401, "invalid-client", "The client did not show who it is", {"WWW-Authenticate": 'Basic realm="lastgang"'}
     ),
     InvalidScope: Kind(400, "invalid-scope", "The scope cannot be given"),
+    BeyondOwnScopes: Kind(403, "beyond-own-scopes", "This is more than you may do yourself"),
+    UnknownUser: Kind(404, "unknown-user", "There is no such user"),
+    UnknownClient: Kind(404, "unknown-client", "There is no such client"),
+    UserExists: Kind(409, "user-exists", "The name is taken"),
+    ClientExists: Kind(409, "client-exists", "The name is taken"),
+    LastAdmin: Kind(409, "last-admin", "The last administrator stays"),
+    InvalidUserName: Kind(422, "invalid-user-name", "The name cannot be a user's"),
+    InvalidClientId: Kind(422, "invalid-client-id", "The name cannot be a client's"),
+    WeakPassword: Kind(422, "weak-password", "The password is too weak"),
     InsufficientScope: Kind(403, "insufficient-scope", "The token is not good for this"),
     InvalidCredentials: Kind(401, "invalid-credentials", "The log-in failed", _BEARER),
     UnknownModel: Kind(404, "unknown-model", "There is no such model"),
@@ -100,6 +125,7 @@ KINDS: dict[type[Exception], Kind] = {
     NonFiniteForecast: Kind(422, "no-finite-forecast", "The load profile gives no finite forecast"),
     TooManyLogIns: Kind(429, "too-many-log-ins", "Too many log-ins failed"),
     LimitReached: Kind(429, "quota-exceeded", "The limit is reached"),
+    InvalidLabels: Kind(503, "labels-unreadable", "The labels of the model cannot be read"),
     ModelUnavailable: Kind(503, "model-unavailable", "The model cannot be used now", {"Retry-After": "10"}),
     TrailUnwritable: Kind(503, "audit-unavailable", "The request cannot be recorded now", {"Retry-After": "5"}),
     IssuerUnavailable: Kind(503, "issuer-unavailable", "The issuer's keys cannot be read", {"Retry-After": "30"}),
@@ -132,7 +158,7 @@ _OF_STATUS = {
 
 def problem(error: Exception) -> Response:
     """Return the answer to an error, and log what an operator has to see."""
-    if isinstance(error, ModelUnavailable | _STORE_FAILS):
+    if isinstance(error, ModelUnavailable | InvalidLabels | _STORE_FAILS):
         logger.error("%s: %s", type(error).__name__, error)
     return answer_to(error)
 
@@ -182,18 +208,22 @@ def _response(kind: Kind, detail: str, headers: dict[str, str], members: dict[st
     return Response(json.dumps(document), kind.status, headers, MEDIA_TYPE)
 
 
+# What an error of ours says for the log names files and addresses of this machine; these are for clients.
+_INSTEAD: dict[type[Exception], str] = {
+    TimeoutError: "The request was given up because it took too long. Send a shorter file or try again.",
+    SQLAlchemyError: "The users cannot be read just now; try again soon. The cause stands in the service's log.",
+    UnusableDatabase: "The users cannot be read just now; try again soon. The cause stands in the service's log.",
+    TrailUnwritable: "What cannot be recorded is refused; try again soon. The cause stands in the service's log.",
+    InvalidLabels: "The labels of the model cannot be read; the cause stands in the service's log.",
+}
+
+
 def _detail(error: Exception) -> str:
     if isinstance(error, RequestValidationError):
         return "; ".join(f"{_field(fault)}: {fault['msg']}" for fault in error.errors()[:SHOWN])
-    if isinstance(error, TimeoutError):
-        return "The request was given up because it took too long. Send a shorter file or try again."
-    if isinstance(error, _STORE_FAILS):
-        return "The users cannot be read just now; try again soon. The cause stands in the service's log."
-    if isinstance(error, TrailUnwritable):
-        return "What cannot be recorded is refused; try again soon. The cause stands in the service's log."
     if isinstance(error, ModelUnavailable):
         return f"Model {error.name!r} cannot answer now; the cause stands in the service's log."
-    return str(error)
+    return next((_INSTEAD[cls] for cls in type(error).__mro__ if cls in _INSTEAD), str(error))
 
 
 def _members(error: Exception) -> dict[str, Any]:

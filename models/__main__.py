@@ -15,9 +15,10 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from models import archive, remote
-from models.errors import InvalidLabels, ModelError, UnknownModel, UnknownVersion
-from models.labels import LABELS, STABLE, Labels, assign, current, delete, person, previous, told
+from models.errors import InvalidLabels, ModelError
+from models.labels import LABELS, STABLE, Labels, current, delete, person
 from models.store import Store
+from models.switching import give_label, resolved, roll_back, versions_of
 from models.weights import verify
 
 if TYPE_CHECKING:
@@ -81,28 +82,24 @@ def run(asked: argparse.Namespace, store: Store, by: str) -> str:
         ModelError: if it is refused; nothing is changed then.
     """
     if asked.verb == "list" and asked.name is None:
-        by_name = {entry.name: _versions(store, entry.name) for entry in store.entries()}
+        by_name = {entry.name: versions_of(store, entry.name) for entry in store.entries()}
         listed = [_listed(store, name, entries) for name, entries in by_name.items()]
         return "\n".join(listed) or "There are no models; import them with: python import_models.py"
-    entries = _versions(store, asked.name)
+    entries = versions_of(store, asked.name)
     labels = current(store.folder(asked.name), entries)
     if asked.verb == "list":
         return "\n".join([_listed(store, asked.name, entries), *_history(labels)])
     if asked.verb == "export":
-        return export(_resolved(asked.name, asked.version, labels, entries), asked.target)
+        return export(resolved(asked.name, asked.version, labels, entries), asked.target)
     if asked.verb == "delete":
-        entry = _resolved(asked.name, asked.version, labels, entries)
+        entry = resolved(asked.name, asked.version, labels, entries)
         delete(store, entry)
         return f"{entry.tag} was deleted."
-    if asked.verb == "label" and asked.version == NONE:
-        assign(store, asked.name, asked.label, None, by=by)
-        return f"No version of {asked.name} is {asked.label}."
     if asked.verb == "label":
-        version, label = _resolved(asked.name, asked.version, labels, entries).version, asked.label
-    else:
-        version, label = _previous(asked.name, labels, entries), STABLE
-    assign(store, asked.name, label, version, by=by)
-    return f"{asked.name}:{version} is {label}."
+        version = give_label(store, asked.name, asked.label, None if asked.version == NONE else asked.version, by=by)
+        label = asked.label
+        return f"No version of {asked.name} is {label}." if version is None else f"{asked.name}:{version} is {label}."
+    return f"{asked.name}:{roll_back(store, asked.name, by=by)} is {STABLE}."
 
 
 def export(entry: Entry, target: str) -> str:
@@ -132,32 +129,6 @@ def export(entry: Entry, target: str) -> str:
         else:
             shutil.copyfile(packed, target)
     return f"{entry.tag} was exported. To import it: python import_models.py {target} --sha256 {digest}"
-
-
-def _versions(store: Store, name: str) -> list[Entry]:
-    entries = store.entries()
-    found = [entry for entry in entries if entry.name == name]
-    if not found:
-        raise UnknownModel(name, dict.fromkeys(entry.name for entry in entries))
-    return found
-
-
-def _resolved(name: str, asked: str, labels: Labels, entries: Sequence[Entry]) -> Entry:
-    """Find the one version that was meant."""
-    borne = {str(label): version for label, version in labels.labels.items()}
-    wanted = borne.get(asked) if asked in LABELS else asked
-    exact = [entry for entry in entries if entry.version == wanted]
-    begun = [entry for entry in entries if wanted and entry.version.startswith(wanted)]
-    found = exact or begun
-    if len(found) != 1:
-        raise UnknownVersion(name, asked, told(labels, entries))
-    return found[0]
-
-
-def _previous(name: str, labels: Labels, entries: Sequence[Entry]) -> str:
-    if (version := previous(labels, entries)) is None:
-        raise UnknownVersion(name, "stable before", told(labels, entries))
-    return version
 
 
 def _listed(store: Store, name: str, entries: Sequence[Entry]) -> str:
