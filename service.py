@@ -39,6 +39,7 @@ from edge.draining import DrainMiddleware
 from edge.limits import LimitsMiddleware, charge
 from edge.problems import ProblemMiddleware, answering
 from edge.queries import ANOMALIES, BACKTEST, FORECAST, PREDICT
+from edge.renewal import Renewal
 from edge.routes import Routes
 from edge.shedding import PlaceMiddleware, SheddingMiddleware
 from edge.telemetry import TelemetryMiddleware
@@ -103,7 +104,10 @@ MIDDLEWARES: tuple[tuple[Any, dict[str, Any]], ...] = (  # the outermost first
     (PlaceMiddleware, {"load": load(), "probes": PROBES}),
 )
 # Before BentoML starts the server in this process.
-install(Bounds(settings.max_connections, settings.head_seconds, settings.answer_seconds, settings.trusted_proxies))
+install(
+    Bounds(settings.max_connections, settings.head_seconds, settings.answer_seconds, settings.trusted_proxies),
+    Renewal(settings.certificate, settings.private_key),
+)
 
 
 @bentoml.service(

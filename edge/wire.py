@@ -24,6 +24,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from auth.addresses import Networks, block, client_of, is_trusted
 from edge.problems import problem_of_status
+from edge.renewal import Renewal
 
 LARGEST_HEAD = 32_768  # bytes of all header fields together
 MOST_FIELDS = 100
@@ -300,9 +301,13 @@ def _written(refusal: _Refusal) -> bytes:
 class _Loop(uvloop.Loop):
     """uvloop with less patience for TLS: its own sixty seconds let anyone hold connections that nobody counts."""
 
+    renewal: ClassVar[Renewal | None] = None
+
     async def create_server(self, *arguments: Any, **options: Any) -> Any:
         if options.get("ssl") is not None:
             options |= {"ssl_handshake_timeout": HANDSHAKE}
+            if self.renewal is not None:
+                self.renewal.watch(self, options["ssl"])
         return await super().create_server(*arguments, **options)
 
 
@@ -311,9 +316,10 @@ def loop_factory(*, use_subprocess: bool = False) -> Callable[[], AbstractEventL
     return cast("Callable[[], AbstractEventLoop]", _Loop)
 
 
-def install(bounds: Bounds) -> None:
-    """Let every uvicorn of this process serve within these bounds, and open as many files as it may."""
+def install(bounds: Bounds, renewal: Renewal | None = None) -> None:
+    """Let every uvicorn of this process serve within these bounds, renew its certificate, and open all files it may."""
     BoundedProtocol.bounds = bounds
+    _Loop.renewal = renewal
     uvicorn.config.HTTP_PROTOCOLS["auto"] = f"{__name__}:{BoundedProtocol.__name__}"
     uvicorn.config.LOOP_FACTORIES["auto"] = f"{__name__}:{loop_factory.__name__}"
     with suppress(ValueError, OSError):

@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from edge import wire
+from edge.renewal import Renewal
 
 LARGE = 30_000_000  # bytes of the answer to /large
 
@@ -75,7 +76,7 @@ def serving(folder: Path, **bounds: Any) -> Iterator[Server]:
     """Give a server within these bounds; the others are the usual ones."""
     certificate = folder / "tls.pem"
     if not certificate.exists():
-        _make(certificate)
+        make_certificate(certificate)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     command = [sys.executable, __file__, str(certificate), str(port), json.dumps(bounds)]
@@ -90,12 +91,13 @@ def serving(folder: Path, **bounds: Any) -> Iterator[Server]:
             process.kill()
 
 
-def _make(certificate: Path) -> None:
+def make_certificate(certificate: Path, serial: int = 1) -> None:
+    """Write a key and its certificate for this machine into one file, at once."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
     now = datetime.now(UTC)
     made = (
-        x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + timedelta(days=1))
+        x509.CertificateBuilder(name, name, key.public_key(), serial, now, now + timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(key, hashes.SHA256())
@@ -103,7 +105,9 @@ def _make(certificate: Path) -> None:
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    certificate.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
+    new = certificate.with_suffix(".new")
+    new.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
+    new.replace(certificate)
 
 
 class _Saying(uvicorn.Server):
@@ -117,7 +121,7 @@ def main(certificate: str, port: str, bounds: str) -> None:
     """Serve."""
     given = json.loads(bounds)
     if given.pop("bounded", True):  # False shows what would happen without
-        wire.install(wire.Bounds(**given))
+        wire.install(wire.Bounds(**given), Renewal(Path(certificate), Path(certificate)))
     _Saying(uvicorn.Config(application, port=int(port), ssl_certfile=certificate, log_config=None)).run()
 
 
