@@ -27,7 +27,6 @@ logging.getLogger("python_multipart").setLevel(logging.ERROR)
 
 FIELD = "file"
 LARGEST_OTHER = 65_536  # bytes; a log-in form needs a few hundred
-AHEAD = 4  # times of what has come, while more of a body is on its way
 _EMPTY = b"{}"
 _BOUNDARY = re.compile(r"multipart/form-data; boundary=([0-9A-Za-z'()+_,./:=?-]{1,70})")
 _PART = re.compile(
@@ -94,8 +93,7 @@ async def read_file(scope: Scope, receive: Receive, max_bytes: int, room: Room) 
         raise UnsupportedMediaType(f"encoded as {encoding}")
     if media_type not in {"multipart/form-data", "text/csv"}:
         raise UnsupportedMediaType(media_type or "not said")
-    declared = headers.get("content-length", "0")
-    body = await whole(_bounded(scope, receive, max_bytes, room), int(declared[:20]) if declared.isdecimal() else 0)
+    body = await whole(_bounded(scope, receive, max_bytes, room))
     if media_type == "text/csv":
         return body
     file = plain_file(headers["content-type"], body)
@@ -127,33 +125,23 @@ def plain_file(content_type: str, body: Body) -> Body | None:
     return body
 
 
-async def whole(receive: Receive, declared: int = 0) -> Body:
-    """Return the bytes of a whole body, of which the client said how long it would be; 0 if it did not.
-
-    Bytes appended one chunk after the other are moved over and over as they grow, and leave holes in memory of some
-    times their size. So there is room for four times of what has come, at most for what was declared.
+async def whole(receive: Receive) -> Body:
+    """Return the bytes of a whole body.
 
     Raises:
         BodyTooLarge: as `receive` does.
         ClientDisconnect: the client went away; there is no one to answer.
     """
-    body, filled = bytearray(), 0
+    body = bytearray()
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         chunk, more = message.get("body", b""), message.get("more_body", False)
-        if not more and not filled:
+        if not more and not body:
             return bytes(chunk)
-        end = filled + len(chunk)
-        if len(body) < end:
-            roomier = bytearray(min(AHEAD * end, declared) if declared >= end else end + end // 4)
-            roomier[:filled] = memoryview(body)[:filled]
-            body = roomier
-        body[filled:end] = chunk
-        filled = end
+        body += chunk
         if not more:
-            del body[filled:]
             return body
 
 

@@ -138,7 +138,7 @@ def test_a_lied_length_does_not_help() -> None:
 
 @pytest.mark.parametrize("length", ["", "0", "1", "400", "520", "900"])
 def test_a_body_in_pieces_arrives_whole_whatever_was_declared(length: str) -> None:
-    """A declared length only says how much room to make."""
+    """What arrives counts, not what was declared."""
     whole = bytes(range(256)) * 2 + b"the last"
     pieces = [whole[at : at + 13] for at in range(0, len(whole), 13)]
     assert send(pieces, "text/csv", content_length=length)["upload"] == whole
