@@ -35,6 +35,7 @@ LONGEST_PATH = 200  # characters
 LARGEST_HEADER = 1 << 16  # bytes of a tar member's extended header, which tarfile reads into memory
 XZ_MEMORY = 1 << 27  # bytes; xz -9 needs 65 MiB, and an archive may ask for gigabytes
 COPIED = 1 << 20  # bytes at a time
+NO_ROOM, MORE_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG}), "set TMPDIR to a folder with more"
 XZ, GZIP, BZIP2, ZIP = b"\xfd7zXZ\0", b"\x1f\x8b", b"BZh", b"PK"
 
 
@@ -73,8 +74,8 @@ def unpack(archive: Path, folder: Path, source: str) -> None:
     except _HeaderTooLarge:
         raise RefusedArchive(source, f"has a header of more than {LARGEST_HEADER} bytes") from None
     except (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, ValueError, RecursionError, OSError) as error:
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            raise TransferFailed(source, "finds no room to be unpacked; set TMPDIR to a folder with more") from None
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            raise TransferFailed(source, f"finds no room here ({error.strerror}); {MORE_ROOM}") from None
         raise RefusedArchive(source, f"is damaged or no tar archive ({error}); export it anew") from None
 
 

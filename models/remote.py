@@ -14,7 +14,7 @@ import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from models.archive import COPIED, LARGEST_ARCHIVE
+from models.archive import COPIED, LARGEST_ARCHIVE, MORE_ROOM, NO_ROOM
 from models.errors import RefusedArchive, TransferFailed
 
 if TYPE_CHECKING:
@@ -186,6 +186,8 @@ def _told_of(asked: Place) -> Iterator[None]:
     except FileNotFoundError:
         raise TransferFailed(str(asked), "is not there; look at the bucket or folder, and at the name") from None
     except Exception as error:  # noqa: BLE001  # three libraries, each with a tree of its own
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            raise TransferFailed(str(asked), f"finds no room here ({error.strerror}); {MORE_ROOM}") from None
         reason = hidden(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
         raise TransferFailed(
             str(asked),

@@ -7,6 +7,7 @@ import hashlib
 import io
 import lzma
 import os
+import resource
 import struct
 import subprocess
 import sys
@@ -235,6 +236,18 @@ def test_bomb_is_stopped_at_the_bound(
     monkeypatch.setattr(archive, "LARGEST_UNPACKED", 1 << 20)
     with pytest.raises(RefusedArchive, match="unpacks to more than 1048576 bytes"):
         unpack(tmp_path / "bomb", tmp_path / "beyond", "bomb")
+
+
+def test_want_of_room_is_not_blamed_on_the_archive(tmp_path: Path) -> None:
+    """Where a file cannot grow, the words are about this machine."""
+    (tmp_path / "large").write_bytes(lzma.compress(tar_of(file("card.json", bytes(1 << 22)))))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, before[1]))
+    try:
+        with pytest.raises(TransferFailed, match=r"no room here.*TMPDIR"):
+            unpack(tmp_path / "large", tmp_path / "out", "large")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def lambda_layer(folder: Path) -> Path:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pty
+import resource
 import shutil
 import signal
 import socket
@@ -174,6 +175,20 @@ def test_what_lies_there_is_not_trusted(
         import_source(f"{there}rubbish.bentomodel", store=store)
     with pytest.raises(TransferFailed, match="is not there"):
         import_source(f"{there}nothing.bentomodel", store=store)
+
+
+@BOTH
+def test_want_of_room_is_not_blamed_on_the_server(there: str, tmp_path: Path) -> None:
+    """Where the copy cannot grow, the words are about this machine."""
+    (tmp_path / "large").write_bytes(bytes(1 << 22))
+    remote.send(tmp_path / "large", f"{there}large.bentomodel")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, before[1]))
+    try:
+        with pytest.raises(TransferFailed, match=r"no room here.*TMPDIR"):
+            remote.fetch(f"{there}large.bentomodel", tmp_path / "copy")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_size_that_is_not_told_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
