@@ -16,6 +16,9 @@ from processing.powers import Numbers
 from processing.sheet import EVERY, Sheet, read_sheet
 from processing.written import Written, read_stamps
 
+# Of one site: nearly two years of minutes. A row of four bytes costs forty times as much while it is read.
+MOST_ROWS = 1_000_000
+
 
 @dataclass(frozen=True)
 class Table:
@@ -69,7 +72,15 @@ def read_table(body: Body) -> Table:
 
 
 def table_of(sheet: Sheet, columns: Columns, rows: slice | Positions = EVERY, written: Written | None = None) -> Table:
-    """Return some rows of a sheet as a table; their stamps are read where it is not given what they say."""
+    """Return some rows of a sheet as a table; their stamps are read where it is not given what they say.
+
+    Raises:
+        InvalidLoadProfile: there are more than MOST_ROWS.
+    """
+    count = len(sheet.rows(rows))
+    if count > MOST_ROWS:
+        message = f"A site has {count} rows. Send at most {MOST_ROWS} of one site; the newest ones count."
+        raise InvalidLoadProfile([Problem(None, None, "too_long", message)])
     times, cells = sheet.column(columns.time, rows), sheet.column(columns.powers[0], rows)
     return Table(
         time_name=sheet.header[columns.time],

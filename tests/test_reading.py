@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from load_profiles import csv_file, csv_rows
 
 from processing.errors import InvalidLoadProfile, Problem
-from processing.reading import LoadProfile, read_load_profile
+from processing.reading import LoadProfile, Reader, Rules, read_load_profile
+from processing.sites import Sites, read_sites
+from processing.table import MOST_ROWS
 
 ROWS = csv_rows("2021-06-02 00:00:00", 672)
 
@@ -541,3 +543,18 @@ def test_powers_survive_exactly(powers: list[float], comma: bool) -> None:
     texts = [repr(power).replace(".", ",") if comma else repr(power) for power in powers]
     body = csv_file([f"{row.split(',')[0]};{text}" for row, text in zip(rows, texts, strict=True)], "Datum;Wert (kW)")
     np.testing.assert_array_equal(read(body, at_least=1).power, powers)
+
+
+@pytest.mark.parametrize("header", ["Datum,Wert (kW)", "site,Datum,Wert (kW)", "Datum,A (kW),B (kW)"])
+def test_a_site_without_end_is_refused_at_once(header: str) -> None:
+    """Ten megabytes of rows of a few bytes are not taken for a load profile, long before each has been looked at."""
+    body = f"{header}\n{'x,y,z'[: 2 * header.count(',') + 1]}\n".encode()
+    body += body[len(header) + 1 :] * (MOST_ROWS + 1)
+    with pytest.raises(InvalidLoadProfile, match=str(MOST_ROWS)):
+        _read_first(body)
+
+
+def _read_first(body: bytes) -> None:
+    read = read_sites(body, Reader("Europe/Berlin", 672, Rules()))
+    assert isinstance(read, Sites)
+    next(iter(read))
