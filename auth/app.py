@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Form, Request, Response, Security
-from fastapi.security import OAuth2PasswordBearer
+from fastapi.security import OAuth2
 from pydantic import BaseModel, ConfigDict, Field
 
 from auth.clients import Client
@@ -25,13 +25,16 @@ from auth.throttle import Throttle
 from auth.users import User, UserStore
 
 # The gate is the middleware; this only tells the OpenAPI document of it.
-BEARER = OAuth2PasswordBearer(
-    tokenUrl="/token",
+_TOKENS_AT: Any = {"tokenUrl": "/token", "refreshUrl": "/token", "scopes": SCOPES}
+BEARER = OAuth2(
+    flows={"password": _TOKENS_AT, "clientCredentials": _TOKENS_AT},
     scheme_name="bearer",
-    scopes=SCOPES,
     description="An access token from `POST /token`, sent as `Authorization: Bearer ...`.",
     auto_error=False,
 )
+# Only for the document, too: `auth.showing` reads the header.
+CLIENT = {"type": "http", "scheme": "basic", "description": "The id (`client%3ANAME`) and the secret of a client."}
+_AS_A_CLIENT: dict[str, Any] = {"security": [{"client": []}]}
 
 
 class Profile(BaseModel):
@@ -197,6 +200,7 @@ def create_app(desk: Callable[[], TokenDesk]) -> FastAPI:
         "/introspect",
         summary="Ask about a token",
         tags=["auth"],
+        openapi_extra=_AS_A_CLIENT,
         response_description="Whether it is good, and for what",
         response_model_exclude_none=True,
     )

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, Field
 
-from auth.app import BEARER
+from auth.app import BEARER, CLIENT
 from edge.access import NEEDS
 from edge.anomaly_answers import AnomaliesAnswer, ManyAnomalies
 from edge.answers import Forecast, ProblemEntry, SiteForecasts
@@ -79,6 +79,7 @@ def document(app: FastAPI, models: Sequence[str]) -> dict[str, Any]:
     spec: dict[str, Any] = get_openapi(
         title="Lastgang", version="1", description=DESCRIPTION, routes=app.routes, servers=[{"url": "/"}]
     )
+    spec["components"]["securitySchemes"]["client"] = CLIENT
     schemas = spec["components"]["schemas"]
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)

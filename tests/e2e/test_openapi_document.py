@@ -9,12 +9,16 @@ from e2e.running import PASSWORD
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from auth.metadata import PATH as METADATA
+from auth.published import PATH as JWKS
 from auth.scopes import SCOPES
 from edge.access import NEEDS
 
 # Swagger's page, its document and BentoML's own description of its methods are for machines that show the document.
 NOT_FOR_CLIENTS = {("GET", path) for path in ("/", "/docs.json", "/static_content", "/schema.json")}
-OPEN = {("POST", "/token"), ("GET", "/livez"), ("GET", "/readyz"), ("GET", "/healthz")}
+# In a form to /token and /revoke a client may show who it is, and need not.
+OPEN = {("POST", "/token"), ("POST", "/revoke"), ("GET", JWKS), ("GET", METADATA)}
+OPEN |= {("GET", "/livez"), ("GET", "/readyz"), ("GET", "/healthz")}
 PROBLEM = "application/problem+json"
 
 
@@ -46,13 +50,16 @@ def test_it_has_every_route(declared: set[tuple[str, str]], operations: dict[tup
 def test_exactly_the_closed_routes_ask_for_the_bearer(
     document: dict[str, Any], operations: dict[tuple[str, str], Any]
 ) -> None:
-    """One scheme, OAuth2 with a password at /token, on every operation but the open ones, and no default for all."""
-    ((scheme, definition),) = document["components"]["securitySchemes"].items()
-    assert (definition["type"], definition["flows"]["password"]["tokenUrl"]) == ("oauth2", "/token")
+    """OAuth2 with its scope on every operation but the open ones, a client's secret on one, and no default for all."""
+    schemes = document["components"]["securitySchemes"]
+    assert schemes.keys() == {"bearer", "client"}
+    for flow in ("password", "clientCredentials"):
+        told = schemes["bearer"]["flows"][flow]
+        assert (schemes["bearer"]["type"], told["tokenUrl"], told["scopes"]) == ("oauth2", "/token", SCOPES)
     assert {key for key, operation in operations.items() if "security" not in operation} == OPEN
-    assert definition["flows"]["password"]["scopes"] == SCOPES
     asked = {key: operation["security"] for key, operation in operations.items() if "security" in operation}
-    rows = {key: [{scheme: [needs] if isinstance(needs, str) else []}] for key, needs in NEEDS.items()}
+    assert asked.pop(("POST", "/introspect")) == [{"client": []}]
+    rows = {key: [{"bearer": [needs] if isinstance(needs, str) else []}] for key, needs in NEEDS.items()}
     assert asked == {key: rows[key] for key in asked}
     assert "security" not in document
 

@@ -1,7 +1,7 @@
 """Every route with every kind of credential: closed by default, open by the letter, none forgotten."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,8 +11,11 @@ import pytest
 from e2e.raw import connect, exchange, read_answer, request
 from e2e.running import PASSWORD, Place, Running, run
 
+from auth.access import Access, Without
+from auth.metadata import PATH as METADATA
 from auth.scopes import SCOPES
 from auth.tokens import Tokens
+from edge.access import NEEDS
 
 AUDIENCE = ISSUER = "lastgang"
 LIFETIME = timedelta(minutes=60)
@@ -21,13 +24,19 @@ FOR: Any = {"client": "anyone", "scopes": sorted(SCOPES)}
 
 @dataclass(frozen=True)
 class Route:
-    """A route as the application declares it, and a request that it answers with 200."""
+    """A route as the application declares it, and a request that it answers well.
+
+    Attributes:
+        needs: the scope; "" where any good token will do; None where the gate asks for no token.
+        status: of the answer to the request.
+    """
 
     method: str
     path: str
     asked: str
-    is_open: bool = False
+    needs: str | None
     sent: Mapping[str, Any] = field(default_factory=dict)
+    status: int = 200
 
     def __str__(self) -> str:
         return f"{self.method} {self.asked}"
@@ -36,29 +45,55 @@ class Route:
 CSV = {"files": {"file": "week"}}  # the name stands for the sample week
 LONGER_CSV = {"files": {"file": "fortnight"}}
 LOG_IN = {"data": {"username": "ada", "password": PASSWORD}}
+NEW_USER = {"json": {"username": "zoe", "password": f"{PASSWORD} of zoe"}}
+NO_VERSION = {"json": {"version": None}}
 ROUTES = [
-    Route("GET", "/livez", "/livez", is_open=True),
-    Route("GET", "/readyz", "/readyz", is_open=True),
-    Route("GET", "/healthz", "/healthz", is_open=True),
-    Route("GET", "/.well-known/jwks.json", "/.well-known/jwks.json", is_open=True),
-    Route("POST", "/token", "/token", is_open=True, sent=LOG_IN),
+    Route("GET", "/livez", "/livez", None),
+    Route("GET", "/readyz", "/readyz", None),
+    Route("GET", "/healthz", "/healthz", None),
+    Route("GET", "/.well-known/jwks.json", "/.well-known/jwks.json", None),
+    Route("GET", METADATA, METADATA, None),
+    Route("POST", "/token", "/token", None, LOG_IN),
+    Route("POST", "/revoke", "/revoke", None, {"data": {"token": "x"}}),
+    # Who asks is a client that shows its secret; test_grants.py and a test below have it do so.
+    Route("POST", "/introspect", "/introspect", None, {"data": {"token": "x"}}, status=401),
     # The page, open in development; test_bento.py has it closed in production.
-    Route("GET", "/", "/", is_open=True),
-    Route("GET", "/docs.json", "/docs.json", is_open=True),
-    Route("GET", "/static_content", "/static_content/swagger-ui-bundle.js", is_open=True),
-    Route("GET", "/static_content", "/static_content/swagger-ui.css", is_open=True),
-    Route("GET", "/static_content", "/static_content/favicon-light-32x32.png", is_open=True),
-    Route("GET", "/schema.json", "/schema.json"),
-    Route("GET", "/users/me", "/users/me"),
-    Route("GET", "/models", "/models"),
-    Route("GET", "/metrics", "/metrics"),
-    Route("GET", "/models/{model}", "/models/gru"),
-    Route("POST", "/predict/{model}", "/predict/gru", sent=CSV),
-    Route("POST", "/predict/{model}", "/predict/cnn", sent=CSV),
-    Route("POST", "/forecast/{model}", "/forecast/gru", sent=CSV),
-    Route("POST", "/backtest/{model}", "/backtest/gru", sent=LONGER_CSV),
-    Route("POST", "/anomalies/{model}", "/anomalies/gru", sent=LONGER_CSV),
+    Route("GET", "/", "/", None),
+    Route("GET", "/docs.json", "/docs.json", None),
+    Route("GET", "/static_content", "/static_content/swagger-ui-bundle.js", None),
+    Route("GET", "/static_content", "/static_content/swagger-ui.css", None),
+    Route("GET", "/static_content", "/static_content/favicon-light-32x32.png", None),
+    Route("GET", "/schema.json", "/schema.json", ""),
+    Route("GET", "/users/me", "/users/me", ""),
+    Route("GET", "/models", "/models", "models:read"),
+    Route("GET", "/metrics", "/metrics", "metrics"),
+    Route("GET", "/models/{model}", "/models/gru", "models:read"),
+    Route(
+        "PUT",
+        "/models/{model}/labels/{label}",
+        "/models/gru/labels/canary",
+        "models:write",
+        {"json": {"version": None}},
+    ),
+    # Nothing was stable before, which only who may ask is told.
+    Route("POST", "/models/{model}/rollback", "/models/gru/rollback", "models:write", status=404),
+    Route("GET", "/users", "/users", "users:admin"),
+    Route("POST", "/users", "/users", "users:admin", NEW_USER, status=201),
+    Route("PATCH", "/users/{name}", "/users/dora", "users:admin", {"json": {"disabled": True}}),
+    Route("DELETE", "/users/{name}", "/users/emil", "users:admin", status=204),
+    Route("GET", "/clients", "/clients", "users:admin"),
+    Route("POST", "/clients", "/clients", "users:admin", {"json": {"name": "new"}}, status=201),
+    Route("DELETE", "/clients/{name}", "/clients/old", "users:admin", status=204),
+    Route("POST", "/predict/{model}", "/predict/gru", "forecast", CSV),
+    Route("POST", "/predict/{model}", "/predict/cnn", "forecast", CSV),
+    Route("POST", "/forecast/{model}", "/forecast/gru", "forecast", CSV),
+    Route("POST", "/backtest/{model}", "/backtest/gru", "backtest", LONGER_CSV),
+    Route("POST", "/anomalies/{model}", "/anomalies/gru", "backtest", LONGER_CSV),
 ]
+OPEN = [route for route in ROUTES if route.needs is None]
+CLOSED = [route for route in ROUTES if route.needs is not None]
+SCOPED = [route for route in ROUTES if route.needs]
+OF_A_MODEL = [route for route in ROUTES if route.needs in {"forecast", "backtest"}]
 
 NO_TOKEN, BAD_TOKEN = "Not authenticated", "Could not validate credentials"
 REFUSALS = {
@@ -127,7 +162,7 @@ def ask(client: httpx.Client, route: Route, files: dict[str, bytes], authorizati
 
 
 @pytest.mark.parametrize("kind", REFUSALS)
-@pytest.mark.parametrize("route", [route for route in ROUTES if not route.is_open], ids=str)
+@pytest.mark.parametrize("route", CLOSED, ids=str)
 def test_a_closed_route_refuses(
     anyone: httpx.Client, files: dict[str, bytes], authorization: dict[str, str | None], route: Route, kind: str
 ) -> None:
@@ -139,21 +174,67 @@ def test_a_closed_route_refuses(
     assert answer.headers["www-authenticate"] == challenge
 
 
-@pytest.mark.parametrize("route", ROUTES, ids=str)
-def test_a_good_token_opens_every_route(
-    anyone: httpx.Client, files: dict[str, bytes], authorization: dict[str, str | None], route: Route
+@pytest.fixture(scope="module")
+def issue(server: Running, place: Place, authorization: object) -> Callable[..., str]:
+    """Give what makes the header of a token of ada's that is good for some scopes alone."""
+    tokens = Tokens([(place.home / "signing.key").read_text().strip().encode()], ISSUER, AUDIENCE, LIFETIME)
+    auth = (sys.executable, "-m", "auth")
+    for name in ("dora", "emil"):
+        run([*auth, "add", name], place.environment(), typed=f"{PASSWORD} of {name}\n")
+    run([*auth, "client", "add", "old"], place.environment())
+
+    def issued(*scopes: str) -> str:
+        return f"Bearer {tokens.issue('ada', datetime.now(UTC), client='anyone', scopes=scopes)}"
+
+    return issued
+
+
+@pytest.mark.parametrize("route", SCOPED, ids=str)
+def test_another_scope_does_not_open(
+    anyone: httpx.Client, files: dict[str, bytes], issue: Callable[..., str], route: Route
 ) -> None:
-    """With it, the good request gets its answer."""
-    assert ask(anyone, route, files, authorization["good"]).status_code == 200
+    """With all scopes but its own, and with its own for another model, a route says 403 and which scope it takes."""
+    assert route.needs
+    others = sorted(SCOPES.keys() - {route.needs})
+    tokens = [(), (*others,)]
+    if route in OF_A_MODEL:
+        tokens += [(f"{route.needs}:another",), (*others, f"{route.needs}:gru-2")]
+    for scopes in tokens:
+        answer = ask(anyone, route, files, issue(*scopes))
+        assert (answer.status_code, answer.headers["content-type"]) == (403, "application/problem+json")
+        challenge = f'Bearer error="insufficient_scope", scope="{route.needs}"'
+        assert answer.headers["www-authenticate"] == challenge
+
+
+@pytest.mark.parametrize("route", CLOSED, ids=str)
+def test_the_right_scope_opens(
+    anyone: httpx.Client, files: dict[str, bytes], issue: Callable[..., str], route: Route
+) -> None:
+    """With its scope, and no other, the good request gets its answer; HEAD goes where GET goes, and no further."""
+    right = issue(route.needs) if route.needs else issue()
+    assert ask(anyone, route, files, right).status_code == route.status
+    if route.method == "GET":
+        assert anyone.head(route.asked, headers={"Authorization": right}).status_code in {200, 405}
+        if route.needs:
+            assert anyone.head(route.asked, headers={"Authorization": issue()}).status_code == 403
+
+
+@pytest.mark.parametrize("route", OF_A_MODEL, ids=str)
+def test_the_scope_for_one_model_opens_it(
+    anyone: httpx.Client, files: dict[str, bytes], issue: Callable[..., str], route: Route
+) -> None:
+    """`forecast:gru` is good for that model's routes."""
+    model = route.asked.rpartition("/")[2]
+    assert ask(anyone, route, files, issue(f"{route.needs}:{model}")).status_code == 200
 
 
 @pytest.mark.parametrize("kind", ["no token", "Basic", "garbage", "expired", "of a disabled user"])
-@pytest.mark.parametrize("route", [route for route in ROUTES if route.is_open], ids=str)
+@pytest.mark.parametrize("route", OPEN, ids=str)
 def test_an_open_route_asks_for_nothing(
     anyone: httpx.Client, files: dict[str, bytes], authorization: dict[str, str | None], route: Route, kind: str
 ) -> None:
     """Whatever is sent as a credential, an open route answers."""
-    assert ask(anyone, route, files, authorization[kind]).status_code == 200
+    assert ask(anyone, route, files, authorization[kind]).status_code == route.status
 
 
 def test_a_disabled_user_gets_no_token(authorization: object, anyone: httpx.Client) -> None:
@@ -163,8 +244,128 @@ def test_a_disabled_user_gets_no_token(authorization: object, anyone: httpx.Clie
 
 
 def test_no_route_is_forgotten(declared: set[tuple[str, str]]) -> None:
-    """The table above names every route of the application that the workers serve, and no other."""
+    """The table above names every route of the application that the workers serve, and no other; so does the gate's."""
     assert {(route.method, route.path) for route in ROUTES} == declared
+    gate = {(method, "/static_content" if path.startswith("/static_content/") else path) for method, path in NEEDS}
+    assert gate == declared
+
+
+@pytest.mark.parametrize("route", CLOSED, ids=str)
+def test_the_table_of_the_gate_says_the_same(route: Route) -> None:
+    """What a route takes stands in two tables that nobody copies from one another: the gate's, and the test's."""
+    needs = NEEDS[route.method, route.path]
+    assert needs == (route.needs or Without.SCOPE)
+
+
+TRICKS: dict[str, Callable[[str], str]] = {
+    "two slashes before": lambda path: f"/{path}",
+    "two slashes within": lambda path: path.replace("/", "//", 2),
+    "a slash behind": lambda path: f"{path}/",
+    "a dot segment": lambda path: f"/.{path}",
+    "a dot segment behind": lambda path: f"{path}/.",
+    "up and down": lambda path: f"/livez/..{path}",
+    "up with a parameter": lambda path: f"/livez/..;{path}",
+    "up, encoded": lambda path: f"/livez/%2e%2e{path}",
+    "up, all encoded": lambda path: f"/livez%2f%2e%2e%2f{path[1:]}",
+    "up, encoded twice": lambda path: f"/livez/%252e%252e{path}",
+    "backslashes": lambda path: path.replace("/", "\\"),
+    "an encoded slash": lambda path: f"/%2f{path[1:]}",
+    "capitals": lambda path: path.upper(),
+    "a parameter": lambda path: f"{path};x",
+    "an encoded NUL": lambda path: f"{path}%00",
+    "a NUL": lambda path: f"{path}\0",
+    "an encoded newline": lambda path: f"{path}%0a",
+    "a space": lambda path: f"{path}%20",
+    "an ending": lambda path: f"{path}.json",
+    "an encoded letter": lambda path: f"/%{ord(path[1]):02x}{path[2:]}",
+    "overlong UTF-8": lambda path: f"{path[:1]}%c0%ae{path[1:]}",
+    "an open path in the query": lambda path: f"{path}?/livez",
+    "an open path in the fragment": lambda path: f"{path}#/livez",
+    "the absolute form": lambda path: f"https://localhost{path}",
+    "the absolute form of another host": lambda path: f"http://evil.example{path}",
+}
+
+
+@pytest.mark.parametrize("trick", TRICKS)
+def test_no_way_of_writing_a_path_gets_past_the_gate(
+    server: Running, place: Place, issue: Callable[..., str], trick: str
+) -> None:
+    """Written in any way, a closed route opens to no one without a token, nor to one with every scope but its own."""
+    passed = []
+    for route in CLOSED:
+        others = sorted(SCOPES.keys() - {route.needs})
+        for kind, headers in {"no token": [], "another scope": [f"Authorization: {issue(*others)}"]}.items():
+            if kind == "another scope" and not route.needs:
+                continue
+            head = request(route.method, TRICKS[trick](route.asked), *headers, "Content-Length: 0")
+            answer = exchange(place, head, route.method)
+            refused = {400, 401} if kind == "no token" else {400, 403, 404, 405}
+            if answer.status not in refused:
+                passed.append((str(route), kind, answer.status))
+    assert not passed
+
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "get")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_no_other_method_gets_past_the_gate(
+    server: Running, place: Place, issue: Callable[..., str], method: str
+) -> None:
+    """Without a token each method on each closed path is refused; with every scope, one that has no row is, too."""
+    gate = Access(NEEDS)
+    passed = []
+    for path in sorted({route.asked for route in CLOSED}):
+        if (method, path) not in {(route.method, route.asked) for route in OPEN}:
+            status = exchange(place, request(method, path, "Content-Length: 0"), method).status
+            if status not in {400, 401}:
+                passed.append((path, "no token", status))
+        if gate.find(method, path) is None:
+            token = f"Authorization: {issue(*SCOPES)}"
+            answer = exchange(place, request(method, path, token, "Content-Length: 0"), method)
+            if answer.status not in {400, 404, 405} or "location" in answer.headers:
+                passed.append((path, "all scopes", answer.status))
+    assert not passed
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "X-HTTP-Method-Override: GET",
+        "X-HTTP-Method: GET",
+        "X-Method-Override: GET",
+        "X-Original-URL: /livez",
+        "X-Rewrite-URL: /livez",
+        "X-Forwarded-Path: /livez",
+        "X-Forwarded-Prefix: /livez",
+        "X-Forwarded-User: ada",
+        "X-Remote-User: ada",
+        "X-Original-Method: GET",
+        "Forwarded: for=127.0.0.1;proto=https",
+    ],
+)
+@pytest.mark.parametrize("route", CLOSED, ids=str)
+def test_no_header_changes_what_is_asked(server: Running, place: Place, route: Route, header: str) -> None:
+    """A header that some proxies and frameworks obey opens nothing here."""
+    answer = exchange(place, request(route.method, route.asked, header, "Content-Length: 0"), route.method)
+    assert answer.status == 401
+
+
+def test_a_client_on_the_whole_way(server: Running, place: Place, anyone: httpx.Client) -> None:
+    """A machine gets a token, uses it, is told of it, takes it back, and it is refused at the next request."""
+    shown = run([sys.executable, "-m", "auth", "client", "add", "rig", "--scope", "models:read"], place.environment())
+    auth = ("client%3Arig", shown.strip().rpartition(" ")[2])
+    told = anyone.post("/token", data={"grant_type": "client_credentials"}, auth=auth).raise_for_status().json()
+    bearer = {"Authorization": f"Bearer {told['access_token']}"}
+    form = {"token": told["access_token"]}
+    assert anyone.get("/models", headers=bearer).status_code == 200
+    assert anyone.get("/metrics", headers=bearer).status_code == 403
+    assert anyone.post("/introspect", data=form, auth=auth).json()["sub"] == "client:rig"
+    assert anyone.post("/introspect", data=form, auth=("client:rig", "wrong")).status_code == 401
+    assert anyone.post("/revoke", data=form, auth=auth).status_code == 200
+    for _ in range(8):  # whichever worker answers
+        assert anyone.get("/models", headers=bearer).status_code == 401
+    assert anyone.post("/introspect", data=form, auth=auth).json() == {"active": False}
 
 
 @pytest.mark.parametrize(
