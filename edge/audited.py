@@ -217,9 +217,13 @@ class AuditMiddleware:
         outcome = "ok"
         if status >= HTTPStatus.BAD_REQUEST:
             outcome = "failed" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "refused"
-            if not auditor.refusals.own_line(event if event == "token" else REQUEST, address, subject):
-                auditor.count(f"{route} {status} {refusal}", address, subject, told.get("target"))
-                return
+        # A stranger who takes back what is no token is answered well, as RFC 7009 has it; nothing was done.
+        idle = outcome == "ok" and subject is None and told.get("subject") is None and told.get("target") is None
+        if (idle or outcome != "ok") and not auditor.refusals.own_line(
+            event if event == "token" else REQUEST, address, subject
+        ):
+            auditor.count(f"{route} {status} {refusal or ''}".rstrip(), address, subject, told.get("target"))
+            return
         # What an inner layer tells counts for more: whose token is given out, say.
         facts = {
             "subject": subject,

@@ -38,13 +38,14 @@ from edge.uploads import UploadMiddleware
 
 TOKENS = Tokens([hashlib.sha256(b"key").digest()], "lastgang", "lastgang", timedelta(minutes=30))
 PASSWORD = "correct horse battery"
-OPEN = [("POST", "/token"), ("GET", "/livez")]
+PROBES = [("GET", "/livez")]
+OPEN = [("POST", "/token"), ("POST", "/revoke"), *PROBES]
 NEEDS: dict[tuple[str, str], Needs] = {
     **dict.fromkeys(OPEN, Without.TOKEN),
     ("GET", "/users/me"): Without.SCOPE,
     ("POST", "/forecast/{model}"): "forecast",
 }
-TEMPLATES = ("/token", "/users/me", "/livez", "/forecast/{model}")
+TEMPLATES = ("/token", "/revoke", "/users/me", "/livez", "/forecast/{model}")
 
 
 class Site:
@@ -74,7 +75,7 @@ class Site:
         layer = AuthMiddleware(layer, authenticate=Authenticator(TOKENS, users._database), access=Access(NEEDS))
         layer = ProblemMiddleware(layer, seconds=5)
         routes = Routes(TEMPLATES)
-        layer = AuditMiddleware(layer, auditor=lambda: self.auditor, routes=routes, unrecorded=OPEN[1:])
+        layer = AuditMiddleware(layer, auditor=lambda: self.auditor, routes=routes, unrecorded=PROBES)
         self._app = TelemetryMiddleware(layer, routes=routes, metrics=lambda: metrics)
 
     def ask(self, method: str, path: str, times: int = 1, **options: Any) -> httpx.Response:
@@ -197,6 +198,17 @@ def test_a_stranger_cannot_fill_the_log(site: Site) -> None:
     assert told["problems"] == {"/users/me 401 not-authenticated": count}
     assert told["addresses"] == {"203.0.113.9": count}
     assert site.lines()[EACH]["target"] == "ada"
+
+
+def test_a_stranger_who_takes_back_nothing_cannot_fill_the_log(site: Site) -> None:
+    """That is answered with 200 and has a few lines; a token that is taken back always has its own."""
+    mine = site.bearer()["Authorization"].removeprefix("Bearer ")
+    assert site.ask("POST", "/revoke", times=500, data={"token": "x"}).status_code == 200
+    assert len(site.lines()) == 1 + EACH
+    site.ask("POST", "/revoke", data={"token": mine})
+    assert some(site.lines()[-1], "route", "target", "outcome") == ("/revoke", "ada", "ok")
+    site.auditor.tell_counted()
+    assert site.lines()[-1]["problems"] == {"/revoke 200": 500 - EACH}
 
 
 def test_what_is_counted_is_told_at_the_end(site: Site) -> None:
