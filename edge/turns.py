@@ -3,8 +3,12 @@
 A hop to a thread and back costs about as much as reading a week, and Python lets one thread work at a time, so a week
 is read where its request is. What takes longer than some milliseconds would keep every other request waiting there:
 it goes to one of a few threads, for which requests queue.
+
+No thread can be stopped from outside. So one whose request was given up counts until its work has ended: otherwise each
+request that takes too long would leave one more at work behind it.
 """
 
+import asyncio
 from collections.abc import Callable, Sized
 from typing import TypeVar
 
@@ -38,7 +42,25 @@ class Turns:
         """
         if self._limiter.statistics().tasks_waiting >= self._waiting:
             raise Overloaded(RETRY_AFTER)
-        return await anyio.to_thread.run_sync(work, limiter=self._limiter)
+        begun = given_up = False
+
+        def working() -> Result:
+            nonlocal begun
+            begun = True
+            if given_up:  # in this very moment
+                raise Overloaded(RETRY_AFTER)
+            return work()
+
+        task = asyncio.ensure_future(anyio.to_thread.run_sync(working, limiter=self._limiter))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            given_up = True
+            if begun:
+                task.add_done_callback(_forget)
+            else:
+                task.cancel()
+            raise
 
     async def by_size(self, upload: Sized, work: Callable[[], Result]) -> Result:
         """Do here what needs so little time with this upload that nobody minds, and the rest in a thread."""
@@ -48,3 +70,9 @@ class Turns:
         """Tell how many long ones go on, and how many wait; on the event loop."""
         now = self._limiter.statistics()
         return now.borrowed_tokens, now.tasks_waiting
+
+
+def _forget(task: asyncio.Future[Result]) -> None:
+    """Take note of how work ended that nobody waits for; asyncio would log an error that nobody has seen."""
+    if not task.cancelled():
+        task.exception()

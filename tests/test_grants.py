@@ -7,11 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from databases import prepared, throttle_of
+from databases import prepared, throttle_of, url_of
 from desks import IDLE, LONGEST, desk_on
 from frozen import Clock
 
@@ -126,8 +127,8 @@ def passwords() -> Iterator[Passwords]:
 
 
 @pytest.fixture
-def place(database_url: str, passwords: Passwords) -> Iterator[Place]:
-    with prepared(database_url) as database:
+def place(tmp_path: Path, passwords: Passwords) -> Iterator[Place]:
+    with prepared(url_of(tmp_path)) as database:
         clock = Clock(NOW)
         UserStore(database, clock).add("ada", passwords.hash(PASSWORD), {"forecast", "models:read"})
         clients = ClientStore(database, clock)
@@ -443,10 +444,10 @@ def test_an_access_token_is_none(place: Place) -> None:
 # Revocation.
 
 
-def test_an_access_token_is_taken_back(place: Place, database_url: str) -> None:
+def test_an_access_token_is_taken_back(place: Place, tmp_path: Path) -> None:
     """It is refused at the next request, by every worker, and no other token is."""
     answer, other = place.log_in(), place.log_in()
-    with open_database(database_url) as another:
+    with open_database(url_of(tmp_path)) as another:
         assert place.is_good(answer["access_token"], another)
         reply = place.revoke(answer["access_token"])
         assert (reply.status_code, reply.content) == (200, b"")

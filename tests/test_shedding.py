@@ -1,6 +1,8 @@
 """So many requests are worked on, so many wait, in turn; what is more is refused at once, and nothing is lost."""
 
 import asyncio
+import gc
+import threading
 from typing import Any
 
 import pytest
@@ -150,3 +152,42 @@ def test_long_work_does_not_pile_up() -> None:
         await asyncio.gather(*working)
 
     asyncio.run(run())
+
+
+def test_long_work_that_was_given_up_keeps_its_thread(caplog: pytest.LogCaptureFixture) -> None:
+    """However many requests take too long, no more threads work than there are; what did not begin never does."""
+
+    async def run() -> None:
+        turns, end = Turns(2, 9), threading.Event()
+        working = most = begun = 0
+        lock = threading.Lock()
+
+        def work() -> None:
+            nonlocal working, most, begun
+            with lock:
+                working, begun = working + 1, begun + 1
+                most = max(most, working)
+            end.wait(10)
+            with lock:
+                working -= 1
+            raise ValueError("nobody hears this")
+
+        async def give_up() -> None:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await turns.long(work)
+
+        for _ in range(3):
+            await asyncio.gather(give_up(), give_up())
+        assert (most, begun, turns.counts()) == (2, 2, (2, 0))
+        end.set()
+        assert await asyncio.wait_for(turns.long(lambda: "free again"), 5) == "free again"
+        for _ in range(100):
+            if turns.counts() == (0, 0):
+                break
+            await asyncio.sleep(0.01)
+        assert (begun, turns.counts()) == (2, (0, 0))
+
+    asyncio.run(run())
+    gc.collect()
+    assert not caplog.records  # asyncio would tell here of an error that nobody has heard
