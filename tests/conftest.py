@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
+from databases import url_of
 from hypothesis import settings
+from postgres import NoPostgres, private_server
 
 PROJECT = Path(__file__).resolve().parent.parent
 # A shared machine pauses a process for longer than hypothesis allows an example; no property here is about time.
@@ -36,6 +39,29 @@ def golden() -> Callable[[str], Any]:
         return json.loads(content) if name.endswith(".json") else content
 
     return read
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """Give the URL of a PostgreSQL that only these tests reach."""
+    try:
+        with private_server() as url:
+            yield url
+    except NoPostgres as cannot:
+        pytest.skip(str(cannot))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Give the URL of an empty database, once of each kind that the service is run on."""
+    if request.param == "sqlite":
+        return url_of(tmp_path)
+    url: str = request.getfixturevalue("postgres")
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    with engine.begin() as connection:
+        connection.execute(sa.text("DROP SCHEMA public CASCADE"))
+        connection.execute(sa.text("CREATE SCHEMA public"))
+    return url
 
 
 @pytest.fixture(scope="session")

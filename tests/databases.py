@@ -22,5 +22,7 @@ def prepared(url: str) -> Database:
 
 def throttle_of(database: Database) -> Throttle:
     """Return a throttle whose counters lie where the service has them."""
-    url = database.engine.url.render_as_string(hide_password=False)
-    return Throttle(Counters(connect(beside(url))), KnownPlaces(database), b"secret")
+    engine = database.engine
+    if engine.dialect.name == "sqlite":
+        engine = connect(beside(engine.url.render_as_string(hide_password=False)))
+    return Throttle(Counters(engine), KnownPlaces(database), b"secret")

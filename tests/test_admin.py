@@ -5,12 +5,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from databases import prepared, url_of
+from databases import prepared
 from starlette.types import Receive, Scope, Send
 
 from auth.admin import add_admin
@@ -90,8 +89,8 @@ def passwords() -> Iterator[Passwords]:
 
 
 @pytest.fixture
-def office(tmp_path: Path, passwords: Passwords) -> Iterator[Office]:
-    with prepared(url_of(tmp_path)) as database:
+def office(database_url: str, passwords: Passwords) -> Iterator[Office]:
+    with prepared(database_url) as database:
         office = Office(database, passwords)
         office.users.add("boss", "hash", BOSS)
         office.users.add("ada", "hash", {"forecast"})

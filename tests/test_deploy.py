@@ -198,6 +198,18 @@ def test_check_of_container_groups_finds_faults(change: tuple[str, str, str, str
     assert told in done.stderr
 
 
+def test_container_group_mounts_what_the_image_reads() -> None:
+    """Each file that the image or the group names is in the secret volume, and no other; its programs are there."""
+    image = (PROJECT / "containers" / "Dockerfile.template").read_text()
+    for name in ("container-group.yaml", "main.bicep"):
+        group = (DEPLOY / "azure" / name).read_text()
+        read = set(re.findall(r"/run/secrets/([a-z.]+)", image + group))
+        mounted = set(re.findall(r"^ +'?([a-z]+\.[a-z]+)'?: (?:base64|\$\{)", group, re.MULTILINE))
+        assert mounted == read
+        assert f"WORKDIR {re.findall('(/opt/[a-z/]+)/probe.py', group)[0]}\n" in image
+        assert all(f"{folder} " in image for folder in re.findall(r"(/opt/lastgang)/", group))
+
+
 def test_deployments_name_settings_that_there_are() -> None:
     """Each variable in deploy/ is a setting, or the file of a secret one."""
     known = {PREFIX + name.upper() for name in Settings.model_fields} | {

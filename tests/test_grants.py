@@ -7,12 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from databases import prepared, throttle_of, url_of
+from databases import prepared, throttle_of
 from desks import IDLE, LONGEST, desk_on
 from frozen import Clock
 
@@ -127,8 +126,8 @@ def passwords() -> Iterator[Passwords]:
 
 
 @pytest.fixture
-def place(tmp_path: Path, passwords: Passwords) -> Iterator[Place]:
-    with prepared(url_of(tmp_path)) as database:
+def place(database_url: str, passwords: Passwords) -> Iterator[Place]:
+    with prepared(database_url) as database:
         clock = Clock(NOW)
         UserStore(database, clock).add("ada", passwords.hash(PASSWORD), {"forecast", "models:read"})
         clients = ClientStore(database, clock)
@@ -444,10 +443,10 @@ def test_an_access_token_is_none(place: Place) -> None:
 # Revocation.
 
 
-def test_an_access_token_is_taken_back(place: Place, tmp_path: Path) -> None:
+def test_an_access_token_is_taken_back(place: Place, database_url: str) -> None:
     """It is refused at the next request, by every worker, and no other token is."""
     answer, other = place.log_in(), place.log_in()
-    with open_database(url_of(tmp_path)) as another:
+    with open_database(database_url) as another:
         assert place.is_good(answer["access_token"], another)
         reply = place.revoke(answer["access_token"])
         assert (reply.status_code, reply.content) == (200, b"")

@@ -4,13 +4,16 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from databases import prepared, url_of
 
+from auth.counters import TABLES as COUNTERS
 from auth.database import MIGRATIONS, open_database, schemas
 from auth.errors import UnusableDatabase, WrongSchema
 from auth.schema import prepare_database
@@ -18,36 +21,41 @@ from auth.tables import TABLES
 from auth.users import UserStore
 
 # The schema of version 0.1.0, as it was made there.
-BEFORE = """
-CREATE TABLE users (name VARCHAR(64) NOT NULL, password_hash VARCHAR(255) NOT NULL, disabled BOOLEAN NOT NULL,
-created_at BIGINT NOT NULL, password_changed_at BIGINT NOT NULL, PRIMARY KEY (name));
-INSERT INTO users VALUES ('ada', 'hash', 0, 1777882500, 1777882500), ('bob', 'hash', 1, 1777882500, 1777882501);
-"""
+BEFORE = (
+    (
+        "CREATE TABLE users (name VARCHAR(64) NOT NULL, password_hash VARCHAR(255) NOT NULL, "
+        "disabled BOOLEAN NOT NULL, created_at BIGINT NOT NULL, "
+        "password_changed_at BIGINT NOT NULL, PRIMARY KEY (name))"
+    ),
+    (
+        "INSERT INTO users VALUES ('ada', 'hash', false, 1777882500, 1777882500), "
+        "('bob', 'hash', true, 1777882500, 1777882501)"
+    ),
+)
+VERSION = "SELECT version_num FROM alembic_version"
 
 
-def rows(folder: Path, query: str) -> list[tuple[object, ...]]:
-    """Ask a database by itself."""
-    connection = sqlite3.connect(folder / "users.db")
-    try:
-        return connection.execute(query).fetchall()
-    finally:
-        connection.close()
+def execute(url: str, *statements: str) -> list[Any]:
+    """Change a database by itself, and return the rows of the last statement."""
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    with engine.begin() as connection:
+        for statement in statements:
+            result = connection.execute(sa.text(statement))
+        return [tuple(row) for row in result] if statements and result.returns_rows else []
 
 
-def test_a_new_database(tmp_path: Path) -> None:
+def test_a_new_database(database_url: str) -> None:
     """A new database gets the newest schema, and no users; to prepare it again changes nothing."""
     for _ in range(2):
-        with prepared(url_of(tmp_path)) as database:
+        with prepared(database_url) as database:
             assert UserStore(database).all() == []
-    assert rows(tmp_path, "SELECT version_num FROM alembic_version") == [(schemas()[-1],)]
+    assert execute(database_url, VERSION) == [(schemas()[-1],)]
 
 
-def test_a_database_from_before_is_taken_over(tmp_path: Path) -> None:
+def test_a_database_from_before_is_taken_over(database_url: str) -> None:
     """Users of a version without schemas stay, and may do what they could do, and no more."""
-    connection = sqlite3.connect(tmp_path / "users.db")
-    connection.executescript(BEFORE)
-    connection.close()
-    with prepared(url_of(tmp_path)) as database:
+    execute(database_url, *BEFORE)
+    with prepared(database_url) as database:
         ada, bob = UserStore(database).all()
     assert ada.scopes == bob.scopes == {"forecast", "backtest", "models:read", "metrics"}
     assert (ada.disabled, bob.disabled) == (False, True)
@@ -62,11 +70,20 @@ def test_each_schema_is_a_file_named_as_it(tmp_path: Path) -> None:
     assert all(len(name) <= 32 for name in schemas())  # the column that Alembic makes
 
 
-def test_what_the_steps_make_is_what_the_code_reads(tmp_path: Path) -> None:
+def test_what_the_steps_make_is_what_the_code_reads(database_url: str) -> None:
     """A database whose steps have all been made has the tables, columns, types and indices that the code declares."""
-    with prepared(url_of(tmp_path)) as database, database.engine.connect() as connection:
+    with prepared(database_url) as database, database.engine.connect() as connection:
+        declared = TABLES if database.engine.dialect.name == "sqlite" else _with_counters()
         context = MigrationContext.configure(connection, opts={"compare_type": True})
-        assert compare_metadata(context, TABLES) == []
+        assert compare_metadata(context, declared) == []
+
+
+def _with_counters() -> sa.MetaData:
+    """Return the tables of a server, where the counters lie beside the users."""
+    together = sa.MetaData()
+    for table in (*TABLES.sorted_tables, *COUNTERS.sorted_tables):
+        table.to_metadata(together)
+    return together
 
 
 def test_workers_do_not_import_alembic() -> None:
@@ -76,43 +93,36 @@ def test_workers_do_not_import_alembic() -> None:
 
 
 @pytest.mark.parametrize("prepare", [False, True])
-def test_a_newer_schema_is_refused(tmp_path: Path, prepare: bool) -> None:
+def test_a_newer_schema_is_refused(database_url: str, prepare: bool) -> None:
     """A database that newer code has changed is not touched; who meets it is told what to do."""
-    prepare_database(url_of(tmp_path))
-    connection = sqlite3.connect(tmp_path / "users.db")
-    connection.execute("UPDATE alembic_version SET version_num = 'v9999_future'")
-    connection.commit()
-    connection.close()
+    prepare_database(database_url)
+    execute(database_url, "UPDATE alembic_version SET version_num = 'v9999_future'")
     with pytest.raises(WrongSchema, match=r"v9999_future.*run the newer version of Lastgang") as refusal:
-        (prepare_database if prepare else open_database)(url_of(tmp_path))
+        (prepare_database if prepare else open_database)(database_url)
     assert refusal.value.newer
-    assert rows(tmp_path, "SELECT version_num FROM alembic_version") == [("v9999_future",)]
+    assert execute(database_url, VERSION) == [("v9999_future",)]
 
 
-def test_an_older_schema_is_refused_by_workers(tmp_path: Path) -> None:
+def test_an_older_schema_is_refused_by_workers(database_url: str) -> None:
     """A worker changes no schema: an empty database, and one from before, have to be prepared first."""
     with pytest.raises(WrongSchema, match=r"no schema.*python -m auth list"):
-        open_database(url_of(tmp_path))
-    connection = sqlite3.connect(tmp_path / "users.db")
-    connection.executescript(BEFORE)
-    connection.close()
+        open_database(database_url)
+    execute(database_url, *BEFORE)
     with pytest.raises(WrongSchema) as refusal:
-        open_database(url_of(tmp_path))
+        open_database(database_url)
     assert not refusal.value.newer
 
 
-def test_a_step_that_fails_leaves_the_database_as_it_was(tmp_path: Path) -> None:
+def test_a_step_that_fails_leaves_the_database_as_it_was(database_url: str) -> None:
     """All steps are one transaction: after a failure there is nothing half done, and a later try goes well."""
-    connection = sqlite3.connect(tmp_path / "users.db")
-    connection.executescript(BEFORE + "CREATE TRIGGER no BEFORE UPDATE ON users BEGIN SELECT RAISE(ABORT, 'no'); END;")
-    with pytest.raises(UnusableDatabase, match="no"):
-        prepare_database(url_of(tmp_path))
-    assert rows(tmp_path, "SELECT name FROM sqlite_master WHERE type = 'table'") == [("users",)]
-    assert "scopes" not in str(rows(tmp_path, "PRAGMA table_info(users)"))
-    connection.execute("DROP TRIGGER no")
-    connection.commit()
-    connection.close()
-    prepared(url_of(tmp_path)).close()
+    execute(database_url, *BEFORE, "CREATE TABLE clients (x INTEGER)")
+    with pytest.raises(UnusableDatabase, match="clients"):
+        prepare_database(database_url)
+    engine = sa.create_engine(database_url, poolclass=sa.NullPool)
+    assert sorted(sa.inspect(engine).get_table_names()) == ["clients", "users"]
+    assert "scopes" not in {column["name"] for column in sa.inspect(engine).get_columns("users")}
+    execute(database_url, "DROP TABLE clients")
+    prepared(database_url).close()
 
 
 PROCESS = """
@@ -130,16 +140,13 @@ with open_database(sys.argv[1]) as database:
 """
 
 
-@pytest.mark.parametrize("before", ["", BEFORE])
-def test_processes_start_together(tmp_path: Path, before: str) -> None:
+@pytest.mark.parametrize("before", [(), BEFORE], ids=["new", "from before"])
+def test_processes_start_together(database_url: str, before: tuple[str, ...]) -> None:
     """Processes that prepare the same database at the same time all succeed, and none loses a user."""
-    if before:
-        connection = sqlite3.connect(tmp_path / "users.db")
-        connection.executescript(before)
-        connection.close()
+    execute(database_url, *before)
     started = [
         subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", PROCESS, url_of(tmp_path), f"user{number}"],
+            [sys.executable, "-W", "error", "-c", PROCESS, database_url, f"user{number}"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -153,7 +160,7 @@ def test_processes_start_together(tmp_path: Path, before: str) -> None:
         process.stdin.flush()
     answers = [process.communicate(timeout=60)[0] for process in started]
     assert answers == ["True\n"] * 4
-    with open_database(url_of(tmp_path)) as database:
+    with open_database(database_url) as database:
         assert len(UserStore(database).all()) == (6 if before else 4)
 
 
@@ -207,4 +214,4 @@ def test_a_folder_with_a_percent_sign(tmp_path: Path) -> None:
     (copy / "auth").symlink_to(MIGRATIONS.parent)
     code = f"from auth.schema import prepare_database; prepare_database({url_of(tmp_path)!r})"
     subprocess.run([sys.executable, "-c", code], cwd=copy, check=True)
-    assert rows(tmp_path, "SELECT count(*) FROM alembic_version") == [(1,)]
+    assert len(execute(url_of(tmp_path), VERSION)) == 1

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from databases import prepared, url_of
 from frozen import Clock
 from sqlalchemy.exc import SQLAlchemyError
@@ -28,8 +29,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    with prepared(url_of(tmp_path)) as database:
+def database(database_url: str) -> Iterator[Database]:
+    with prepared(database_url) as database:
         yield database
 
 
@@ -147,10 +148,10 @@ def test_hash_stays_hidden(users: UserStore) -> None:
     assert "$argon2id$" not in repr(users.add("ada", "$argon2id$..."))
 
 
-def test_stays_after_closing(tmp_path: Path, database: Database, users: UserStore) -> None:
-    """Another store on the same file sees what is there, at once and after the first one is closed."""
+def test_stays_after_closing(database_url: str, database: Database, users: UserStore) -> None:
+    """Another store on the same database sees what is there, at once and after the first one is closed."""
     users.add("ada", "hash")
-    with open_database(url_of(tmp_path)) as again:
+    with open_database(database_url) as again:
         other = UserStore(again)
         assert known(other, "ada").created_at == START
         users.set_disabled("ada", disabled=True)
@@ -164,9 +165,11 @@ def test_own_clock(database: Database) -> None:
     assert before <= UserStore(database).add("ada", "hash").created_at <= datetime.now(UTC)
 
 
-def test_file(tmp_path: Path, users: UserStore) -> None:
+def test_file(tmp_path: Path) -> None:
     """The file and what SQLite puts beside it are its owner's only, and it writes ahead."""
-    users.add("ada", "hash")
+    with prepared(url_of(tmp_path)) as database:
+        UserStore(database).add("ada", "hash")
+        assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o600}
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
     assert modes["users.db"] == 0o600
     assert set(modes.values()) == {0o600}
@@ -241,10 +244,10 @@ def test_grants_at_once_lose_nothing(users: UserStore) -> None:
     assert known(users, "ada").scopes == frozenset(models)
 
 
-def test_what_a_database_says_quotes_no_value(users: UserStore, tmp_path: Path) -> None:
+def test_what_a_database_says_quotes_no_value(users: UserStore) -> None:
     """Its errors go to the log: neither the name that was typed, which may be a password, nor a hash is in them."""
-    with sqlite3.connect(tmp_path / "users.db") as connection:
-        connection.execute("DROP TABLE users")
+    with users._engine.begin() as connection:
+        connection.execute(sa.text("DROP TABLE users"))
     for attempt in (partial(users.get, "nightingale"), partial(users.add, "nightingale", "nightingale")):
         with pytest.raises(SQLAlchemyError) as told:
             attempt()

@@ -361,7 +361,7 @@ resource group 'Microsoft.ContainerInstance/containerGroups@2023-05-01' = {
           ]
           readinessProbe: {
             exec: {
-              command: ['python', 'probe.py']
+              command: ['/opt/lastgang/bin/python', '/opt/bento/src/probe.py']
             }
             initialDelaySeconds: 10
             periodSeconds: 10
@@ -370,7 +370,7 @@ resource group 'Microsoft.ContainerInstance/containerGroups@2023-05-01' = {
           }
           livenessProbe: {
             exec: {
-              command: ['python', 'probe.py']
+              command: ['/opt/lastgang/bin/python', '/opt/bento/src/probe.py']
             }
             initialDelaySeconds: 120
             periodSeconds: 30

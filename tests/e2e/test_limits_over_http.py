@@ -145,6 +145,15 @@ def test_a_form_of_very_many_fields(narrow: Place) -> None:
     assert time.monotonic() - start < 5
 
 
+@pytest.mark.parametrize("body", [b"[" * 60_000, b'{"a":' * 12_000, b"[" * 30_000 + b"]" * 30_000, b"1" * 60_000])
+def test_json_without_end(narrow: Place, token: str, body: bytes) -> None:
+    """JSON that is nested as deeply as fits, or one number as long, is the client's mistake."""
+    headers = [f"Authorization: Bearer {token}", "Content-Type: application/json", f"Content-Length: {len(body)}"]
+    answer = exchange(narrow, request("PUT", "/models/gru/labels/canary", *headers, body=body))
+    assert answer.status in {400, 422}
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
 def test_sites_are_charged_before_a_model_works(narrow: Place, token: str, week: bytes) -> None:
     """A file of more sites than are left gets 429 and costs none; one of fewer is served, and says what is left."""
     rows = [line.split(",") for line in week.decode().splitlines()]
