@@ -122,18 +122,21 @@ OTHERS = [
     Bad("a body where none belongs", 413, "body-too-large", {"content": b"1" * 70_000}, "/models", "GET"),
 ]
 LOG_INS = [
-    Bad("no form", 422, "invalid-request", path="/token"),
-    Bad("no password", 422, "invalid-request", {"data": {"username": "ada"}}, "/token"),
-    Bad("no name", 422, "invalid-request", {"data": {"password": PASSWORD}}, "/token"),
-    Bad("a log-in as JSON", 422, "invalid-request", {"json": {"username": "ada", "password": PASSWORD}}, "/token"),
+    Bad("no form", 400, "invalid-token-request", path="/token"),
+    Bad("no password", 400, "invalid-token-request", {"data": {"username": "ada"}}, "/token"),
+    Bad("no name", 400, "invalid-token-request", {"data": {"password": PASSWORD}}, "/token"),
+    Bad(
+        "a log-in as JSON", 400, "invalid-token-request", {"json": {"username": "ada", "password": PASSWORD}}, "/token"
+    ),
     Bad("a name that is a file", 422, "invalid-request", {"files": {"username": b"ada"}}, "/token"),
     Bad(
-        "another grant",
-        422,
-        "invalid-request",
+        "a grant for clients, without one",
+        401,
+        "invalid-client",
         {"data": {"username": "ada", "password": PASSWORD, "grant_type": "client_credentials"}},
         "/token",
     ),
+    Bad("another grant", 400, "unsupported-grant-type", {"data": {"grant_type": "authorization_code"}}, "/token"),
     Bad("a broken form", 400, "bad-request", {"content": b"garbage", "headers": BOUNDARY}, "/token"),
     Bad(
         "a log-in without boundary", 400, "bad-request", {"headers": {"Content-Type": "multipart/form-data"}}, "/token"
