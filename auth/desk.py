@@ -145,10 +145,10 @@ class TokenDesk:
 
     def _revoke(self, token: str, client: Client | None) -> str | None:
         now = self._clock()
-        if (family := self._family(token, now)) is not None:
+        # One that was used is as good for this: who logs out may hold the one before the last.
+        if self._refresh is not None and (family := self._refresh.family_of(token)) is not None:
             _of(family.client, client)
-            if self._refresh is not None:
-                self._refresh.end(family.id, now)
+            self._refresh.end(family.id, now)
             return family.user
         if (claims := self._claims(token, now)) is None:
             return None

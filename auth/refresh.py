@@ -85,6 +85,12 @@ class RefreshTokens:
             return None
         return _family(row)
 
+    def family_of(self, token: str) -> Family | None:
+        """Return what a refresh token stood for, used or expired as it may be; None if it never was one."""
+        with self._engine.connect() as connection:
+            row = self._row(connection, token)
+        return None if row is None else _family(row)
+
     def exchange(self, token: str, client: str, access: Access, now: datetime) -> str:
         """Return the next refresh token for one that is good, which it is no longer.
 
