@@ -76,12 +76,19 @@ def an_engine(folder: Path) -> Iterator[Engine]:
         _stop(folder)
 
 
-def demand_base_image(engine: Engine) -> None:
-    """Have the base image of the service's image at hand; skip where it cannot be had."""
-    if engine.has(BASE_IMAGE) or engine.try_("docker", "pull", "-q", BASE_IMAGE).returncode == 0:
-        return
+def demand_parts(engine: Engine) -> None:
+    """Have at hand what the service's image is made of, the base image and packages; skip where it cannot be had."""
+    if not engine.has(BASE_IMAGE) and engine.try_("docker", "pull", "-q", BASE_IMAGE).returncode:
+        _make_base_image(engine)
+    asking = f"docker run --rm {BASE_IMAGE} python3 -m pip download -q --no-deps --no-cache-dir -d /tmp wheel"
+    asked = engine.try_(*asking.split())
+    if asked.returncode:
+        pytest.skip(f"a container reaches no package index: {asked.stderr[-300:]}")
+
+
+def _make_base_image(engine: Engine) -> None:
     if not (MAKERS / "base-image.sh").exists():
-        pytest.skip(f"no registry is in reach for {BASE_IMAGE}, and it cannot be made here")
+        pytest.skip(f"no registry is in reach for {BASE_IMAGE}, and nothing here makes it")
     made = _make(engine, "base-image.sh", BASE_IMAGE)
     if made.returncode:
         pytest.skip(f"no registry is in reach for {BASE_IMAGE}, and making it failed: {made.stderr[-300:]}")
