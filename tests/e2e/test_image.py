@@ -11,6 +11,7 @@ import gzip
 import json
 import os
 import re
+import shutil
 import signal
 import ssl
 import subprocess
@@ -31,6 +32,7 @@ pytestmark = pytest.mark.image
 
 NAME = "lastgang-test"
 HARDENED = "--read-only --tmpfs /tmp:rw,noexec,nosuid,size=64m --cap-drop ALL --security-opt no-new-privileges -m 768m"
+USER = os.getuid() or 4711  # who runs the tests and owns the secrets; the superuser is no user for a service
 READY_WITHIN = 180  # seconds; a container is ready within 10 on two idle cores, which a test cannot demand
 ADMIN = "admin"
 
@@ -221,15 +223,33 @@ def bill(image: str) -> dict[str, Any]:
     return dict(json.loads((PROJECT / "build" / f"{name}-{project_version()}.cdx.json").read_text()))
 
 
+def owned(secrets: Secrets, folder: Path) -> Path:
+    """Copy the secrets into a folder that nobody but the containers' user may enter; return it."""
+    shutil.copytree(secrets.folder / "secrets", folder, dirs_exist_ok=True)
+    os.chown(folder, USER, -1)
+    return folder
+
+
 @pytest.fixture(scope="module")
-def hardened(engine: Engine, image: str, secrets: Secrets) -> Iterator[Service]:
+def hardened(
+    engine: Engine, image: str, secrets: Secrets, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
     """Run the image as the documentation says, hardened, as a user that has no name in it."""
     service = Service(free_port(), secrets)
-    mounts = f"-v {secrets.folder}/secrets:/run/secrets:ro -v {NAME}:/var/lib/lastgang --user 4711"
+    mounts = f"-v {owned(secrets, tmp_path_factory.mktemp('owned'))}:/run/secrets:ro -v {NAME}:/var/lib/lastgang"
     first = f"-e LASTGANG_FIRST_USER={ADMIN} -e LASTGANG_FIRST_PASSWORD_FILE=/run/secrets/first.password"
     published = f"-p 127.0.0.1:{service.port}:8443"
     try:
-        engine.docker("run", "-d", "--name", NAME, *f"{HARDENED} {mounts} {first} {published}".split(), image)
+        engine.docker(
+            "run",
+            "-d",
+            "--name",
+            NAME,
+            "--user",
+            f"{USER}:0",
+            *f"{HARDENED} {mounts} {first} {published}".split(),
+            image,
+        )
         print(f"\nready after {service.wait():.1f} s, load {os.getloadavg()[0]:.1f}")
         yield service.logged_in(ADMIN, secrets.read("first.password"))
     finally:
@@ -257,7 +277,7 @@ def test_it_runs_with_few_rights(engine: Engine, hardened: Service) -> None:
     """Any uid, no capability, no way to get one, a root that cannot be written; one worker, as the memory is small."""
     status = engine.docker("exec", NAME, "cat", "/proc/1/status")
     said = dict(line.split(":\t", 1) for line in status.splitlines())
-    assert said["Uid"].split() == ["4711"] * 4
+    assert said["Uid"].split() == [str(USER)] * 4
     assert (said["CapEff"], said["CapBnd"], said["NoNewPrivs"].strip()) == ("0" * 16, "0" * 16, "1")
     assert engine.try_("docker", "exec", NAME, "touch", "/opt/bento/x").returncode
     processes = engine.docker("top", NAME, "-o", "pid,args")
@@ -316,8 +336,10 @@ def test_it_does_not_start_without_its_secrets(
     """One sentence says what is missing; nothing is generated."""
     for file in (secrets.folder / "secrets").iterdir():
         if file.name != missing:
-            (tmp_path / file.name).write_text(file.read_text())
-    done = engine.try_("docker", "run", "--rm", *HARDENED.split(), "-v", f"{tmp_path}:/run/secrets:ro", image)
+            shutil.copy(file, tmp_path)
+    os.chown(tmp_path, USER, -1)
+    user, mount = ("--user", f"{USER}:0"), ("-v", f"{tmp_path}:/run/secrets:ro")
+    done = engine.try_("docker", "run", "--rm", *HARDENED.split(), *user, *mount, image)
     assert done.returncode == 1
     assert "Lastgang cannot start." in done.stderr
     assert f"/run/secrets/{missing}" in done.stderr
