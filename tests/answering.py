@@ -27,17 +27,19 @@ class Server(socketserver.ThreadingTCPServer):
 
 
 class Answering(socketserver.BaseRequestHandler):
-    """One connection: answers every request, each of which comes in one piece; an empty answer closes it."""
+    """One connection: answers every request, each of which comes in one piece."""
 
     server: Server
 
     def handle(self) -> None:
-        """Answer until the client or an empty answer closes the connection."""
+        """Answer until the client closes the connection, an answer is empty or says that it is the last."""
         with self.server.context.wrap_socket(self.request, server_side=True) as connection, suppress(OSError):
             for answer in cycle(self.server.answers):
                 if not connection.recv(1_000) or not answer:
                     break
                 connection.sendall(answer)
+                if b"Connection: close" in answer:
+                    break
 
 
 @contextmanager

@@ -1,22 +1,27 @@
-"""The soak: its mix, its judge, its pace on a real TLS server, its verdict and its report."""
+"""The soak: its mix, its judge, its pace and its hostile clients on a real TLS server, its verdict and its report."""
 
 from __future__ import annotations
 
+import asyncio
+import random
 import ssl
 from collections import Counter
 from itertools import islice, repeat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
 from answering import serving
 
-from benchmarks.soak import report
+from benchmarks.soak import hostile, report
+from benchmarks.soak.hostile import Attack, Beside, Outcomes, attacks, broken_csv, storm
 from benchmarks.soak.memory import FLAT, SHORTEST, Sample, Scales, slope, verdict
 from benchmarks.soak.mix import Judge, drawn, fifty_sites, five_weeks, mix
 from benchmarks.soak.pacing import Answer, Pace
+from benchmarks.soak.target import Target
 from config import Settings
 from first_start import prepare
+from processing.errors import InvalidLoadProfile
 from processing.reading import Reader, Rules, read_load_profile
 from processing.sites import Sites, read_sites
 
@@ -108,7 +113,7 @@ def test_without_a_rate_each_answer_is_followed_by_a_request(home: Path) -> None
 def grown(an_hour: float, minutes: float) -> list[Sample]:
     """Make the memory of a service that fills its caches in the first half and grows by so many MB an hour."""
     seconds = range(0, int(60 * minutes) + 1, 5)
-    return [Sample(at, 900 + at, min(at, 30 * minutes) + an_hour * at / 3_600) for at in seconds]
+    return [Sample(at, 900 + at, min(at, 30 * minutes) + an_hour * at / 3_600, 40, 30) for at in seconds]
 
 
 @pytest.mark.parametrize(
@@ -137,6 +142,8 @@ def test_a_process_is_weighed() -> None:
         while not scales.samples:
             pass
     assert 1 < scales.samples[0].pss <= scales.samples[0].rss
+    assert scales.samples[0].descriptors > 0
+    assert scales.samples[0].threads > 1
 
 
 ANSWERS = [Answer(1.0, "good", 5.0, ""), Answer(61.0, "good", 7.0, ""), Answer(62.0, "bad", 9.0, "no answer")]
@@ -155,3 +162,88 @@ def test_the_plot_is_drawn(tmp_path: Path) -> None:
     """The picture is made of any run, also of one with failures."""
     report.plot(ANSWERS, grown(0.0, 30), tmp_path / "soak.png", "a load")
     assert (tmp_path / "soak.png").read_bytes().startswith(b"\x89PNG")
+
+
+def attack(*pieces: bytes | float, **more: Any) -> Attack:
+    """Make an attack whose only right outcome is 401."""
+    return Attack("bad", 50.0, ("401",), lambda _: pieces, **more)
+
+
+REFUSED = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"
+REFUSED_LAST = b"HTTP/1.1 401 Unauthorized\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "answer, come, expected",
+    [
+        (REFUSED, attack(b"x"), "401"),
+        (REFUSED, attack(b"x", 0.01, b"y"), "401"),
+        (REFUSED, attack(b"x", 9.0, b"y"), "401"),
+        (REFUSED, attack(b"x", closing=True), "401 open"),
+        (REFUSED_LAST, attack(b"x", closing=True), "401 closed"),
+        (b"", attack(b"x"), "closed"),
+        (b"", attack(b"x", closing=True), "closed"),
+        (REFUSED, attack(b"x", taken=0), "gone"),
+        (REFUSED, attack(b"x", taken=1), "gone"),
+        (b"", attack(b"x", taken=1), "closed"),
+        (REFUSED, attack(b"no TLS", tls=False), "closed"),
+        (REFUSED, attack(), "no answer"),
+    ],
+)
+def test_an_attack_comes_to_an_outcome(
+    home: Path, monkeypatch: pytest.MonkeyPatch, answer: bytes, come: Attack, expected: str
+) -> None:
+    """An outcome tells the status, and whether the connection was closed; silence is given up."""
+    monkeypatch.setattr(hostile, "CLOSING", 0.2)
+    with serving([answer], home) as (_, port):
+        found = asyncio.run(storm(target(home, port), [come], 0.1, 1.0))
+    assert found
+    assert {outcome for _, outcome in found} == {expected}
+
+
+def test_nobody_there(home: Path) -> None:
+    """Where no service is, each client says so."""
+    with serving([b""], home) as (_, port):
+        pass
+    found = asyncio.run(storm(target(home, port), [attack(b"x")], 0.1, 1.0))
+    assert set(found) == {("bad", "ConnectionRefusedError")}
+
+
+def target(home: Path, port: int = 1) -> Target:
+    """Give a target whose tokens are none."""
+    return Target(port, home / "tls.crt", "good", "narrow", ("expired",), ("forged",), "client:meter", 2.0)
+
+
+def test_attacks_come_from_another_process(home: Path) -> None:
+    """All attacks are sent from a process of its own, and all of them are counted."""
+    with serving([REFUSED], home) as (_, port), Beside(target(home, port), 0.3, 0.5) as beside:
+        found = beside.outcomes()
+    assert found.total() > 0
+    assert {name for name, _ in found} <= {each.name for each in attacks(target(home))}
+
+
+def test_no_attack_may_succeed(home: Path) -> None:
+    """No outcome of success or of a fault of the service is right, shedding always is, and names are used once."""
+    several = attacks(target(home))
+    assert len({each.name for each in several}) == len(several)
+    for each in several:
+        assert each.right("503")
+        assert not any(
+            each.right(f"{status}{end}") for status in (200, 201, 204, 302, 500, 502, 504) for end in ("", " closed")
+        )
+
+
+def test_broken_files_are_broken() -> None:
+    """None of the broken files can be read."""
+    for seed in range(300):
+        with pytest.raises(InvalidLoadProfile):
+            read_load_profile(broken_csv(random.Random(seed)), time_zone="Europe/Berlin")
+
+
+def test_the_report_tells_every_wrong_outcome() -> None:
+    """Outcomes stand beside the right ones, those that are wrong by name; shedding is right."""
+    found = Outcomes({("bad", "401"): 5, ("bad", "503"): 2, ("bad", "500"): 1})
+    text = report.hostile(found, [attack()], 4.0)
+    assert "8 of 1 kinds, 2 a second." in text
+    assert "should not have been: 1 (expected: 0); bad: 500 (1)\n" in text
+    assert text.endswith("| bad | 8 | 401 | 401 (5), 503 (2), 500 (1) |\n")

@@ -1,9 +1,11 @@
-"""Does the service hold out? `python -m benchmarks.soak`, half an hour and a little.
+"""Does the service hold out? `python -m benchmarks.soak`, an hour and a little.
 
-Starts a service of its own, finds out how many requests of the mix (`mix.py`) it can answer, then sends 70 % of that,
-steadily, and weighs all its processes every few seconds. Every answer is compared with the first of its kind. Prints
-a report in Markdown: requests, failures, p50 and p99 by minute, memory and its slope over the second half. Ends with 1
-if a request failed or memory was not flat.
+Starts a service of its own, lets hostile clients come (`hostile.py`), finds out how many good requests of the mix
+(`mix.py`) it answers beside them, then sends 70 % of that, steadily, and weighs all its processes every few seconds.
+Every good answer is compared with the first of its kind, and each hostile client has outcomes that are right. Prints a
+report in Markdown: good requests, failures, p50 and p99 by minute; memory and its slope over the second half,
+descriptors, threads, audit log; hostile clients and what came of them. Ends with 1 if a good request failed, an outcome
+was wrong, memory was not flat, or descriptors stayed open.
 """
 
 from __future__ import annotations
@@ -12,42 +14,73 @@ import argparse
 import signal
 import ssl
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-import httpx
 from tqdm import tqdm
 
+from auth.keys import new_key
 from benchmarks.latency import PASSWORD, PROJECT, service
 from benchmarks.peers import machine
 from benchmarks.peers.ground import request
 from benchmarks.peers.report import number
 from benchmarks.peers.serving import ask
 from benchmarks.soak import report
-from benchmarks.soak.memory import Scales, verdict
+from benchmarks.soak.hostile import Beside, Outcomes, attacks
+from benchmarks.soak.memory import Sample, Scales, verdict, weigh
 from benchmarks.soak.mix import Judge, drawn, mix
 from benchmarks.soak.pacing import Answer, Pace
+from benchmarks.soak.target import Target, populate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import psutil
 
-    from benchmarks.soak.memory import Sample
-
 STEADY = 0.7  # of the capacity
 AT_A_TIME = 8  # while the capacity is measured
 WARM_UP, MEASURED = 20.0, 20.0  # seconds; the service compiles batches meanwhile
 CONNECTIONS = 32
 LONGEST = 1_380  # minutes: tokens are good for a day at most
+MOST = 5  # times as many hostile clients: more would meet the bound of one address
+REST = 20.0  # seconds after which nothing of a client is left: idle connections are closed after 5, handshakes after 10
+STAYED = 20  # descriptors more at rest than before are a leak: one of 1,000 attacks leaves more in half an hour
+NO_LIMIT = str(10**9)  # of a user, so that limits are counted as ever and never met
+
+
+class Seen(NamedTuple):
+    """What a soak has seen.
+
+    Attributes:
+        capacity: good requests a second beside the hostile clients.
+        before, after: what the service holds when no client is there.
+        audited: MB that the audit log grew by, and in how many seconds.
+    """
+
+    answers: list[Answer]
+    samples: list[Sample]
+    outcomes: Outcomes
+    capacity: float
+    before: Sample
+    after: Sample
+    audited: tuple[float, float]
+
+    @property
+    def stayed(self) -> int:
+        """Descriptors that are open at rest and were not before."""
+        return self.after.descriptors - self.before.descriptors
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.soak", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--minutes", type=float, default=30, help="minutes of steady load (30)")
+    parser.add_argument("--minutes", type=float, default=60, help="minutes of steady load (60)")
+    parser.add_argument(
+        "--hostile", type=float, default=1, metavar="TIMES", help="how many times the usual hostile clients come (1)"
+    )
     parser.add_argument(
         "--out",
         type=Path,
@@ -59,19 +92,19 @@ def _arguments() -> argparse.Namespace:
     given = parser.parse_args()
     if not 0 < given.minutes <= LONGEST:
         parser.error(f"--minutes: give more than 0 and at most {LONGEST}")
+    if not 0 < given.hostile <= MOST:
+        parser.error(f"--hostile: give more than 0 and at most {MOST}")
     return given
 
 
-def pace(address: str, certificate: Path) -> Pace:
-    """Log in, ask for each kind once, and return what loads the service.
+def pace(target: Target, token: str) -> Pace:
+    """Ask for each kind once, and return what loads the service.
 
     Ends the command with a sentence if one of the answers is not 200.
     """
-    context, kinds, judge = ssl.create_default_context(cafile=str(certificate)), mix(), Judge()
-    login = {"username": "admin", "password": PASSWORD}
-    token = httpx.post(f"{address}/token", data=login, verify=context).raise_for_status().json()["access_token"]
+    context, kinds, judge = ssl.create_default_context(cafile=str(target.certificate)), mix(), Judge()
     messages: Mapping[str, bytes] = {kind.name: request(token, kind.file, kind.route) for kind in kinds}
-    server = ("127.0.0.1", httpx.URL(address).port or 443)
+    server = ("127.0.0.1", target.port)
     for name, message in messages.items():
         head, body = ask(server, context, message)
         if wrong := judge.wrong(name, head, body):
@@ -79,36 +112,81 @@ def pace(address: str, certificate: Path) -> Pace:
     return Pace(server, context, ((kind.name, messages[kind.name]) for kind in drawn(kinds)), judge.wrong)
 
 
-def soak(loading: Pace, process: psutil.Process, minutes: float) -> tuple[list[Answer], list[Sample], float]:
-    """Find the capacity, then load; return the answers, the memory and the capacity in requests a second."""
-    loading.run(AT_A_TIME, WARM_UP)
-    capacity = len(loading.run(AT_A_TIME, MEASURED)) / MEASURED
-    seconds = 60 * minutes
-    with tqdm(total=seconds, bar_format="{l_bar}{bar}| {n:.0f} of {total:.0f} s") as bar, Scales(process) as scales:
+def soak(loading: Pace, target: Target, process: psutil.Process, minutes: float, times: float) -> Seen:
+    """Find the capacity, then load; hostile clients come all the while."""
+    with Beside(target, WARM_UP + MEASURED, times) as hostile:
+        loading.run(AT_A_TIME, WARM_UP)
+        capacity = len(loading.run(AT_A_TIME, MEASURED)) / MEASURED
+        hostile.outcomes()
+    before, audit, seconds = _rest(process), target.certificate.parent / "audit", 60 * minutes
+    with (
+        tqdm(total=seconds, bar_format="{l_bar}{bar}| {n:.0f} of {total:.0f} s") as bar,
+        Beside(target, seconds, times) as hostile,
+    ):
+        start, length = time.perf_counter(), _megabytes(audit)
 
         def tell(gone: float) -> None:
             bar.update(gone - bar.n)
 
-        answers = loading.run(CONNECTIONS, seconds, STEADY * capacity, tell)
-    return answers, scales.samples, capacity
+        with Scales(process) as scales:
+            answers = loading.run(CONNECTIONS, seconds, STEADY * capacity, tell)
+        audited = _megabytes(audit) - length, time.perf_counter() - start
+        outcomes = hostile.outcomes()
+    return Seen(answers, scales.samples, outcomes, capacity, before, _rest(process), audited)
+
+
+def _rest(process: psutil.Process) -> Sample:
+    """Wait until nothing of a client is left; return what the service holds then."""
+    time.sleep(REST)
+    return weigh(process)
+
+
+def _megabytes(folder: Path) -> float:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6
+
+
+def facts(seen: Seen, minutes: float) -> dict[str, str]:
+    """Put into words what is no table."""
+    load = f"{number(STEADY * seen.capacity)} good requests a second, {STEADY:.0%} of what {AT_A_TIME} at a time got"
+    most = [max(getattr(each, of) for each in seen.samples) for of in ("descriptors", "threads")]
+    descriptors, threads = (
+        f"{getattr(seen.before, of)} at rest before, {under} at most, {getattr(seen.after, of)} at rest after"
+        for of, under in zip(("descriptors", "threads"), most, strict=True)
+    )
+    grown, seconds = seen.audited
+    return machine.facts() | {
+        "date": f"{datetime.now(UTC):%Y-%m-%d}, {minutes:g} minutes of steady load",
+        "load": f"{load} beside the hostile clients ({number(seen.capacity)})",
+        "descriptors of all processes": f"{descriptors} (more than {STAYED} more are a leak)",
+        "threads of all processes": threads,
+        "audit log": f"{grown:.1f} MB, {3_600 * grown / seconds:.0f} MB an hour",
+    }
 
 
 def main() -> None:
     """Measure, print and write."""
     given = _arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the service is ended, too
-    tokens = str(int(given.minutes) + 60)
-    with service(LASTGANG_TOKEN_MINUTES=tokens) as (address, certificate, _, process):
-        answers, samples, capacity = soak(pace(address, certificate), process, given.minutes)
-    load = f"{number(STEADY * capacity)} requests a second, {STEADY:.0%} of what {AT_A_TIME} at a time got"
-    date = f"{datetime.now(UTC):%Y-%m-%d}, {given.minutes:g} minutes of steady load"
-    facts = machine.facts() | {"date": date, "load": f"{load} ({number(capacity)})"}
-    text = report.markdown(answers, samples, facts)
+    key = new_key("HS256").strip()
+    settings = {
+        "LASTGANG_TOKEN_MINUTES": str(int(given.minutes) + 60),
+        "LASTGANG_SIGNING_KEY": key,
+        "LASTGANG_REQUESTS_PER_MINUTE": NO_LIMIT,
+        "LASTGANG_SITES_PER_HOUR": NO_LIMIT,
+    }
+    with service(**settings) as (address, certificate, _, process):
+        token, target = populate(address, certificate, key, ("admin", PASSWORD))
+        seen = soak(pace(target, token), target, process, given.minutes, given.hostile)
+    told, several = facts(seen, given.minutes), attacks(target)
+    text = report.markdown(seen.answers, seen.samples, told)
+    text += report.hostile(seen.outcomes, several, 60 * given.minutes)
     print(text)
     if given.out:
         (given.out / "soak.md").write_text(text, encoding="utf-8")
-        report.plot(answers, samples, given.out / "soak.png", f"{load}\n{facts['machine']}")
-    sys.exit(bool(report.failures(answers)) or verdict(samples) == "not flat")
+        caption = f"{told['load']}\n{told['machine']}"
+        report.plot(seen.answers, seen.samples, given.out / "soak.png", caption)
+    wrong = report.failures(seen.answers) or report.unexpected(seen.outcomes, several)
+    sys.exit(bool(wrong) or verdict(seen.samples) == "not flat" or seen.stayed > STAYED)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The memory of a service over time, and whether it grows.
+"""The memory of a service over time, and whether it grows; its descriptors and threads, too.
 
 In: the service's first process. Out: samples of all its processes' memory in MB, their slope in MB an hour, a verdict.
 That is by RSS: PSS is what the service costs, but it jumps when another program that has TensorFlow's files in memory
@@ -24,21 +24,28 @@ SHORTEST = 10.0  # minutes; less is no time to tell a slope from the allocator's
 
 
 class Sample(NamedTuple):
-    """Memory of all processes, MB: shared pages shared out (PSS), and in each process that has them (RSS)."""
+    """What all processes hold at a time: memory in MB, open descriptors, threads.
+
+    Shared pages are shared out in the PSS; in the RSS they count in each process that has them.
+    """
 
     at: float
     pss: float
     rss: float
+    descriptors: int
+    threads: int
 
 
-def weigh(process: psutil.Process) -> tuple[float, float]:
-    """Return PSS and RSS of a process and all below it, MB."""
+def weigh(process: psutil.Process, at: float = 0.0) -> Sample:
+    """Return what a process and all below it hold."""
     pss = rss = 0.0
+    descriptors = threads = 0
     for each in [process, *process.children(recursive=True)]:
         with contextlib.suppress(psutil.Error):
             info = each.memory_full_info()
             pss, rss = pss + info.pss / 1e6, rss + info.rss / 1e6
-    return pss, rss
+            descriptors, threads = descriptors + each.num_fds(), threads + each.num_threads()
+    return Sample(at, pss, rss, descriptors, threads)
 
 
 class Scales:
@@ -59,7 +66,7 @@ class Scales:
 
     def _run(self) -> None:
         while True:
-            self.samples.append(Sample(time.perf_counter() - self._start, *weigh(self._process)))
+            self.samples.append(weigh(self._process, time.perf_counter() - self._start))
             if self._end.wait(EVERY):
                 break
 

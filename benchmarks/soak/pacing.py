@@ -62,12 +62,13 @@ class Pace:
         self._idle, self._open, self._busy = deque(), {}, {}
         self._fill(connections)
         self._start = time.perf_counter()
-        due, end = self._start, self._start + seconds
+        due, end, sent = self._start, self._start + seconds, 0
         while (now := time.perf_counter()) < end or self._busy or (rate and due < end and now < end + PATIENCE):
             self._fill(connections)
             while self._idle and (due <= now and due < end if rate else now < end):
                 self._send(self._idle.popleft(), due if rate else now)
-                due += 1 / rate if rate else 0.0
+                sent += 1
+                due = self._start + sent / rate if rate else due  # a sum of steps would drift from the end
             wait = due - now if self._idle and rate else STEP
             for number, events in self._epoll.poll(min(max(wait, 0.0), STEP)):
                 self._step(self._open[number], events)
@@ -76,7 +77,8 @@ class Pace:
                 tell(min(now - self._start, seconds))
         while rate and due < end:
             self._answers.append(Answer(due - self._start, next(self._requests)[0], 0.0, "never sent"))
-            due += 1 / rate
+            sent += 1
+            due = self._start + sent / rate
         for connection in self._open.values():
             connection.socket.close()
         self._epoll.close()

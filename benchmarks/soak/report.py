@@ -12,18 +12,56 @@ from benchmarks.peers.report import number
 from benchmarks.soak.memory import FLAT, second_half, slope, verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from benchmarks.soak.hostile import Attack, Outcomes
     from benchmarks.soak.memory import Sample
     from benchmarks.soak.pacing import Answer
 
 MINUTE = 60
+MEANING = (
+    "An outcome is the status of the answer, and whether the connection was closed, where it has to be; `gone` is a "
+    "client that dropped the connection itself. 503 sheds load and is always right."
+)
 
 
 def failures(answers: Sequence[Answer]) -> Counter[str]:
     """Count what went wrong: kind of request and of failure → how often."""
     return Counter(f"{answer.kind}: {answer.wrong}" for answer in answers if answer.wrong)
+
+
+def unexpected(outcomes: Outcomes, attacks: Iterable[Attack]) -> Counter[str]:
+    """Count the outcomes that should not have been: attack and outcome → how often."""
+    known = {attack.name: attack for attack in attacks}
+    return Counter(
+        {f"{name}: {outcome}": n for (name, outcome), n in outcomes.items() if not known[name].right(outcome)}
+    )
+
+
+def _counted(counts: Counter[str]) -> str:
+    return "".join(f"; {what} ({count})" for what, count in counts.most_common())
+
+
+def hostile(outcomes: Outcomes, attacks: Iterable[Attack], seconds: float) -> str:
+    """Lay out what came of the attacks in so many seconds."""
+    several = list(attacks)
+    wrong = unexpected(outcomes, several)
+    lines = [
+        "",
+        "## Hostile clients",
+        f"{outcomes.total()} of {len(several)} kinds, {outcomes.total() / seconds:.0f} a second. {MEANING}",
+        "",
+        f"- outcomes that should not have been: {wrong.total()} (expected: 0){_counted(wrong)}",
+        "",
+        "| attack | clients | right outcomes | what came |",
+        "| --- | ---: | --- | --- |",
+    ]
+    for attack in several:
+        came = Counter({outcome: n for (name, outcome), n in outcomes.items() if name == attack.name})
+        told = ", ".join(f"{outcome} ({count})" for outcome, count in came.most_common())
+        lines.append(f"| {attack.name} | {came.total()} | {', '.join(attack.expected)} | {told} |")
+    return "\n".join(lines) + "\n"
 
 
 def minute(answer: Answer) -> int:
@@ -34,14 +72,13 @@ def minute(answer: Answer) -> int:
 def markdown(answers: Sequence[Answer], samples: Sequence[Sample], facts: Mapping[str, str]) -> str:
     """Lay everything out."""
     wrong = failures(answers)
-    told = [f"{what} ({count})" for what, count in wrong.most_common()]
     start, end, half = samples[0], samples[-1], second_half(samples)
     lines = [
         "# A soak",
         "",
         *(f"- {name}: {value}" for name, value in facts.items()),
         f"- requests: {len(answers)}",
-        f"- failures: {wrong.total()} (expected: 0){''.join(f'; {each}' for each in told)}",
+        f"- failures: {wrong.total()} (expected: 0){_counted(wrong)}",
         f"- memory of all processes, PSS / RSS in MB: {_weight(start)} at the start, {_weight(end)} at the end",
         f"- slope of the RSS over the second half, {len(half)} samples: {slope(samples):+.0f} MB an hour",
         f"- verdict, flat being less than {FLAT:.0f}: {verdict(samples)}",
