@@ -168,6 +168,7 @@ def _on_connections(target: Target) -> Iterator[Attack]:
         message("POST", "/token", "Transfer-Encoding: chunked", body=b"zz\r\nhello\r\n0\r\n\r\n"),
         message("POST", "/token", "Transfer-Encoding: chunked", "Content-Length: 5", body=b"5\r\nhello\r\n0\r\n\r\n"),
         b"NO HTTP AT ALL\r\n\r\n",
+        message("BREW", "/livez"),
         b"GET / HTTP/1.1\r\nHost: localhost\r\nNo colon\r\n\r\n",
     ]
     yield Attack("bad HTTP", 3, ("400 closed",), _one(bad), closing=True)
@@ -204,7 +205,13 @@ def _on_bodies(target: Target) -> Iterator[Attack]:
     yield Attack(
         "too large", 1, ("413",), _one([upload(b"D", csv, f"Content-Length: {TOO_LARGE}", path="/forecast/gru")])
     )
-    yield Attack("more than was declared", 2, ("422",), _one([upload(file, csv, "Content-Length: 99")]))
+    yield Attack(
+        "more than was declared",
+        2,
+        ("400 closed", "422 closed"),
+        _one([upload(file, csv, "Content-Length: 99")]),
+        closing=True,
+    )
     zipped = [gzip.compress(file), gzip.compress(bytes(10_000_000))]
     yield Attack("gzip", 2, ("415",), _one(upload(each, csv, "Content-Encoding: gzip") for each in zipped))
     disposition = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
@@ -265,7 +272,7 @@ def broken_csv(dice: random.Random) -> bytes:
 
 def _on_names(target: Target) -> Iterator[Attack]:
     bearer, file = _bearer(target.good), week()
-    unknown = ["/predict/nope", "/forecast/GRU", "/predict/%00%0a", "/predict/" + "x" * 5_000, "/backtest/gru%20"]
+    unknown = ["/predict/nope", "/forecast/GRU", "/predict/%00%0a", "/predict/" + "x" * 5_000, "/forecast/gru%20"]
     yield Attack("unknown model", 3, ("404",), _one(_upload(target.good, file, path) for path in unknown))
     tricks = ["/../../etc/passwd", "/static_content/../../config.py", "/%2e%2e/%2e%2e/etc/passwd", "//predict/gru"]
     tricks += [
@@ -277,10 +284,8 @@ def _on_names(target: Target) -> Iterator[Attack]:
         "/metrics/.",
     ]
     yield Attack("path trick", 3, ("400", "403", "404", "405"), _one(message("GET", path, bearer) for path in tricks))
-    methods = [
-        message(method, path, bearer) for method in ("DELETE", "TRACE", "BREW") for path in ("/predict/gru", "/livez")
-    ]
-    yield Attack("wrong method", 2, ("400 closed", "403", "404", "405"), _one(methods))
+    methods = [message(method, path, bearer) for method in ("DELETE", "TRACE") for path in ("/predict/gru", "/livez")]
+    yield Attack("wrong method", 2, ("403", "404", "405"), _one(methods))
     socket = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: eA==")
     yield Attack("WebSocket", 1, ("403 closed", "400 closed"), _one([message("GET", "/livez", *socket)]), closing=True)
 

@@ -2,7 +2,8 @@
 
 In: requests in their order, a rate, a number of seconds. Out: an `Answer` for each request. A request is timed from
 when it was due: one that had to wait because the service was late is late itself. Without a rate it is a closed loop,
-and each connection sends its next request when it has its answer. A connection that the service closes is made anew.
+and each connection sends its next request when it has its answer. A connection that the service closes is made anew,
+and one that has idled is not used again, as the service might close it at that moment.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 STEP = 0.2  # seconds
+FRESH = 3.0  # seconds for which an idle connection is good; the service closes it after 5
 CLOSING = b"\r\nconnection: close"
 
 
@@ -60,16 +62,15 @@ class Pace:
         """Load for so long, `rate` requests a second or as many as are answered; `tell` gets the seconds gone by."""
         self._epoll, self._answers = select.epoll(), []
         self._idle, self._open, self._busy = deque(), {}, {}
-        self._fill(connections)
         self._start = time.perf_counter()
         due, end, sent = self._start, self._start + seconds, 0
         while (now := time.perf_counter()) < end or self._busy or (rate and due < end and now < end + PATIENCE):
-            self._fill(connections)
-            while self._idle and (due <= now and due < end if rate else now < end):
-                self._send(self._idle.popleft(), due if rate else now)
+            self._retire(now - FRESH)
+            while (due <= now and due < end if rate else now < end) and (free := self._free(connections)):
+                self._send(free, due if rate else now)
                 sent += 1
                 due = self._start + sent / rate if rate else due  # a sum of steps would drift from the end
-            wait = due - now if self._idle and rate else STEP
+            wait = due - now if rate and len(self._busy) < connections else STEP
             for number, events in self._epoll.poll(min(max(wait, 0.0), STEP)):
                 self._step(self._open[number], events)
             self._give_up()
@@ -84,20 +85,28 @@ class Pace:
         self._epoll.close()
         return self._answers
 
-    def _fill(self, connections: int) -> None:
-        """Open what is missing; a service that takes no connection is asked again in the next turn."""
-        while len(self._open) < connections:
-            try:
-                connection = Connection(self._address, self._context)
-            except OSError as error:
-                wrong = type(error).__name__
-                self._answers.append(Answer(time.perf_counter() - self._start, "connecting", 0.0, wrong))
-                time.sleep(STEP)
-                break
-            connection.events = select.EPOLLIN
-            self._open[connection.socket.fileno()] = connection
-            self._idle.append(connection)
-            self._epoll.register(connection.socket.fileno(), connection.events)
+    def _free(self, connections: int) -> Connection | None:
+        """Return a connection for the next request; a service that takes none is asked again in the next turn."""
+        if self._idle:
+            return self._idle.pop()  # the newest: the others may retire
+        if len(self._open) == connections:
+            return None
+        try:
+            connection = Connection(self._address, self._context)
+        except OSError as error:
+            wrong = type(error).__name__
+            self._answers.append(Answer(time.perf_counter() - self._start, "connecting", 0.0, wrong))
+            time.sleep(STEP)
+            return None
+        connection.events = select.EPOLLIN
+        self._open[connection.socket.fileno()] = connection
+        self._epoll.register(connection.socket.fileno(), connection.events)
+        return connection
+
+    def _retire(self, latest: float) -> None:
+        """Close connections whose last request began before that moment."""
+        while self._idle and self._idle[0].start < latest:
+            self._close(self._idle.popleft())
 
     def _send(self, connection: Connection, due: float) -> None:
         kind, message = next(self._requests)
@@ -128,8 +137,11 @@ class Pace:
                 return
         else:
             self._idle.remove(connection)  # the service may close what is idle
-        del self._open[number]
-        self._epoll.unregister(number)
+        self._close(connection)
+
+    def _close(self, connection: Connection) -> None:
+        del self._open[connection.socket.fileno()]
+        self._epoll.unregister(connection.socket.fileno())
         connection.socket.close()
 
     def _give_up(self) -> None:
