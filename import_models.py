@@ -28,7 +28,7 @@ from models.card import CARD, ModelCard, card_bytes, parse_card, read_card, writ
 from models.errors import InvalidCard, ModelError, RefusedArchive, RefusedWeights, TransferFailed
 from models.labels import CANARY, LABELS, STABLE, Labels, assign, current, person, pin
 from models.store import Entry, Store
-from models.weights import Source, check_digests, locate, verify
+from models.weights import Source, check_digests, locate, verify, version_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -187,7 +187,7 @@ def _intact(entry: Entry) -> bool:
         verify(entry.directory)
     except ModelError:
         return False
-    return True
+    return version_of(entry.directory) == entry.version
 
 
 @contextmanager

@@ -299,7 +299,7 @@ class Trail:
             opened["key"] = self._key_id
         self._put({"event": "trail.file", "outcome": OUTCOME_OK, **opened}, now)
         self._sync_folder()
-        self._prune(now)
+        self._prune(now, former.day)
 
     def _sync_folder(self) -> None:
         if self.sync != NEVER:
@@ -309,11 +309,16 @@ class Trail:
             finally:
                 os.close(descriptor)
 
-    def _prune(self, now: datetime) -> None:
-        """Delete files that are old enough, after a line that says so."""
-        if not self._keep_days:
+    def _prune(self, now: datetime, former: str) -> None:
+        """Delete files that are old enough, after a line that says so.
+
+        A clock that is ahead would take all of them with it. So the day is not believed to be later than the one after
+        the former file's.
+        """
+        if not self._keep_days or not former:
             return
-        oldest = _day(now - timedelta(days=self._keep_days))
+        after = datetime.strptime(former, "%Y%m%d").replace(tzinfo=UTC) + timedelta(days=1)
+        oldest = _day(min(now, after) - timedelta(days=self._keep_days))
         files = listed(self.folder)
         old = [(path, follower) for path, follower in pairwise(files) if day_of(path.name) < oldest]
         for path, follower in old:

@@ -45,6 +45,10 @@ class _Lease:
     used: int = 0  # of the limit, by all, as of the last part
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
+    def holds(self, now: float, seconds: int) -> bool:
+        """Tell whether it is of the window that is now; a clock that was set back is before it."""
+        return self.until - seconds <= now < self.until
+
 
 class Budget:
     """A limit for each subject, for the coroutines of one event loop.
@@ -68,7 +72,7 @@ class Budget:
     def take_now(self, subject: str) -> Left | None:
         """Spend one if a lease allows it, without waiting; None where the counters have to be asked."""
         lease, now = self._leases.get(subject), self._clock()
-        if lease is None or lease.left <= 0 or now >= lease.until:
+        if lease is None or lease.left <= 0 or not lease.holds(now, self.seconds):
             return None
         lease.left -= 1
         if lease.left == lease.got // 2 and lease.got > 1:
@@ -85,7 +89,7 @@ class Budget:
         lease = self._lease(subject)
         async with lease.lock:
             now = self._clock()
-            if now >= lease.until:
+            if not lease.holds(now, self.seconds):
                 lease.until = (now // self.seconds + 1) * self.seconds
                 lease.left, lease.used, lease.got = 0, 0, lease.got // 2
             if lease.left < amount and lease.used < self.limit:
@@ -102,7 +106,7 @@ class Budget:
         part = min(max(2 * lease.got, FIRST), self.limit // SHARE_OF_LIMIT, (self.limit - lease.used) // SHARE_OF_REST)
         asked = missing if amount > 1 else max(1, part)
         granted, used = await asyncio.to_thread(
-            self._counters.take, key_of(self.name, subject), asked, self.limit, until, whole=amount > 1
+            self._counters.take, key_of(self.name, subject), asked, self.limit, until, self.seconds, whole=amount > 1
         )
         if lease.until == until:
             lease.left += granted
@@ -114,7 +118,7 @@ class Budget:
     def _renew_behind(self, subject: str, lease: _Lease) -> None:
         async def renew() -> None:
             async with lease.lock:
-                if self._clock() < lease.until and lease.used < self.limit:
+                if lease.holds(self._clock(), self.seconds) and lease.used < self.limit:
                     try:
                         await self._renew(subject, lease, 1)
                     except SQLAlchemyError:

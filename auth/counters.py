@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import DBAPIConnection
 
 KEPT = 600  # seconds between two looks for what may be thrown away
+SKEW = 300  # seconds by which the clocks of replicas may differ; what counts from later is of a clock that was wrong
 # Do not wait for the disk: after a power cut a counter may begin anew.
 _NO_WAIT = {"sqlite": "PRAGMA synchronous = OFF", "postgresql": "SET synchronous_commit = off"}
 TABLES = sa.MetaData()
@@ -35,13 +36,16 @@ _COUNTERS = sa.Table(
 _KEY = _COUNTERS.c.key == sa.bindparam("wanted")
 _UNTIL = sa.bindparam("end", type_=sa.Double)
 _MORE = sa.bindparam("more", type_=sa.BigInteger)
-# A replica whose clock is late counts in the window that another one has begun: it never begins an old one anew.
+# A replica whose clock is late counts in the window that another one has begun: it never begins an old one anew. A
+# window that ends later than any clock explains is of one that was set back since: nobody shall wait for its end.
+_LATEST = sa.bindparam("latest", type_=sa.Double)
+_BEGUN = _COUNTERS.c.until.between(_UNTIL, _LATEST)
 _ADD = (
     _COUNTERS.update()
     .where(_KEY)
     .values(
-        used=sa.case((_COUNTERS.c.until >= _UNTIL, _COUNTERS.c.used + _MORE), else_=_MORE),
-        until=sa.case((_COUNTERS.c.until >= _UNTIL, _COUNTERS.c.until), else_=_UNTIL),
+        used=sa.case((_BEGUN, _COUNTERS.c.used + _MORE), else_=_MORE),
+        until=sa.case((_BEGUN, _COUNTERS.c.until), else_=_UNTIL),
     )
 )
 _USED = sa.select(_COUNTERS.c.used).where(_KEY)
@@ -86,7 +90,9 @@ class Counters:
         if engine.dialect.name == "sqlite":
             TABLES.create_all(engine)
 
-    def take(self, key: str, amount: int, limit: int, until: float, *, whole: bool = False) -> tuple[int, int]:
+    def take(  # noqa: PLR0913  # what a window is
+        self, key: str, amount: int, limit: int, until: float, seconds: float, *, whole: bool = False
+    ) -> tuple[int, int]:
         """Use some of what a limit leaves in its window.
 
         Args:
@@ -94,6 +100,7 @@ class Counters:
             amount: that is wanted, 1 or more.
             limit: of the window.
             until: the window's end, seconds since 1970; a later end begins a new window.
+            seconds: length of the window.
             whole: whether less than `amount` is of no use.
 
         Returns:
@@ -102,10 +109,11 @@ class Counters:
         Raises:
             SQLAlchemyError: the database does not answer.
         """
+        window = {"end": until, "latest": until + max(seconds, SKEW)}
         while True:
             try:
                 with self._engine.begin() as connection:
-                    if not connection.execute(_ADD, {"wanted": key, "more": amount, "end": until}).rowcount:
+                    if not connection.execute(_ADD, {"wanted": key, "more": amount, **window}).rowcount:
                         connection.execute(_COUNTERS.insert().values(key=key, used=amount, at=until, until=until))
                     used = int(connection.execute(_USED, {"wanted": key}).scalar_one())
                     granted = max(0, min(amount, limit - used + amount))
@@ -170,7 +178,7 @@ class Counters:
         self._engine.dispose()
 
     def _purge(self, now: float) -> None:
-        if now - self._purged > KEPT:
+        if abs(now - self._purged) > KEPT:
             self._purged = now
             with self._engine.begin() as connection:
                 connection.execute(_COUNTERS.delete().where(_COUNTERS.c.until < now - KEPT))
@@ -178,7 +186,7 @@ class Counters:
 
 def _look(connection: sa.Connection, keys: Sequence[str], now: float) -> dict[str, Count]:
     wanted = sa.select(_COUNTERS.c.key, _COUNTERS.c.used, _COUNTERS.c.at).where(
-        _COUNTERS.c.key.in_(keys), _COUNTERS.c.until > now
+        _COUNTERS.c.key.in_(keys), _COUNTERS.c.until > now, _COUNTERS.c.at <= now + SKEW
     )
     return {key: Count(used, at) for key, used, at in connection.execute(wanted)}
 

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
     from auth.database import Database
 
+# A clock that was ahead, and is right again, must not have made a revoked token good again meanwhile.
+KEPT = timedelta(days=30)
+
 
 @dataclass(frozen=True)
 class Family:
@@ -113,7 +116,7 @@ class RefreshTokens:
         with self._engine.connect() as connection:
             rows = connection.execute(REFRESH_TOKENS.select().where(of_it)).all()
         for row in rows:
-            if row.access_expires_at > now.timestamp():
+            if row.access_expires_at > (now - KEPT).timestamp():
                 _revoke(self._engine, row.access_id, row.access_expires_at)
         with self._engine.begin() as connection:
             connection.execute(REFRESH_TOKENS.delete().where(of_it))
@@ -147,9 +150,9 @@ class Revocations:
         self._engine = database.engine
 
     def add(self, token_id: str, expires_at: datetime, now: datetime) -> None:
-        """Revoke a token, and forget those that have expired meanwhile."""
+        """Revoke a token, and forget those that expired long ago."""
         with self._engine.begin() as connection:
-            connection.execute(REVOKED.delete().where(REVOKED.c.expires_at <= int(now.timestamp())))
+            connection.execute(REVOKED.delete().where(REVOKED.c.expires_at <= int((now - KEPT).timestamp())))
         _revoke(self._engine, token_id, int(expires_at.timestamp()))
 
 

@@ -18,7 +18,7 @@ from models.batching import Batches
 from models.card import CARD
 from models.errors import InvalidCard, ModelError, ModelUnavailable, UnknownModel, UnknownVersion, VersionNotLoaded
 from models.labels import FILE, LABELS, STABLE, Labels, current, told
-from models.weights import verify
+from models.weights import verify, version_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -231,6 +231,9 @@ class Catalogue:
         card = verify(entry.directory)
         if card.name != entry.name:
             problem = f"name: is {card.name!r} in a model stored as {entry.name!r}; import it again"
+            raise InvalidCard(entry.directory / CARD, [problem])
+        if entry.version != (fitting := version_of(entry.directory)):
+            problem = f"is that of version {fitting}, in the place of {entry.version}; import the right one again"
             raise InvalidCard(entry.directory / CARD, [problem])
         # Before the first load is done nobody can be answered; afterwards the old version answers meanwhile.
         runner = Runner(entry.directory, card, self._batch_sizes, rest_later=self._seen is None)

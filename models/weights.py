@@ -165,6 +165,11 @@ def verify(folder: Path) -> ModelCard:
     return card
 
 
+def version_of(folder: Path) -> str:
+    """Give the version that a model folder is: sixteen digits of its card's SHA-256, and so of everything in it."""
+    return _sha256(folder / CARD)[:16]
+
+
 def complete_card(source: Source) -> ModelCard:
     """Write the SHA-256 of every weight file into the card, which may lack them so far.
 

@@ -360,6 +360,17 @@ def test_every_way_to_the_disk_writes_the_same(tmp_path: Path, sync: Any) -> Non
     assert checked(tmp_path).lines == 3
 
 
+def test_a_clock_that_is_ahead_deletes_nothing(tmp_path: Path) -> None:
+    """It jumps by ten years for a while: no file goes that would not have gone the next day, and the log is whole."""
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    for days in range(3):
+        written(tmp_path, 3, keep_days=4, clock=lambda at=start + timedelta(days=days): at)
+    written(tmp_path, 3, keep_days=4, clock=lambda: start + timedelta(days=3_650))
+    written(tmp_path, 3, keep_days=4, clock=lambda: start + timedelta(days=3))
+    seqs = [line["seq"] for path in listed(tmp_path) for line in map(json.loads, path.read_bytes().splitlines())]
+    assert seqs == list(range(1, 15))
+
+
 def test_old_files_are_deleted_after_a_line_that_says_so(tmp_path: Path) -> None:
     """Nothing is by default; with `keep_days` what is older goes, and the log is whole all the same."""
     start = datetime(2026, 1, 1, tzinfo=UTC)

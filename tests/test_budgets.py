@@ -66,6 +66,23 @@ def test_one_worker_gives_all_of_it(counters: Counters, limit: int) -> None:
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("jump", [-30 * 86_400, -7_200, 7_200, 30 * 86_400])
+def test_a_clock_that_jumps_locks_nobody_out(counters: Counters, jump: float) -> None:
+    """Who has used up a window has another at once when the clock jumps, and when it jumps back."""
+    clock = Seconds()
+    clock.now = START + 60 * 86_400
+    budget = Budget(counters, "requests", 100, 60, clock)
+
+    async def run() -> None:
+        assert await spend(budget, 150) == 100
+        clock.now += jump
+        assert await spend(budget, 150) == 100
+        clock.now -= jump
+        assert await spend(budget, 150) == 100
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("limit", [3, 64, 1_000])
 @pytest.mark.parametrize("workers", [2, 5])
 def test_workers_share_it(tmp_path: Path, limit: int, workers: int) -> None:

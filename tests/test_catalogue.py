@@ -166,7 +166,7 @@ def other_shape(entry: Path) -> None:
         (linked_file, "symbolic link"),
         (no_card, "there is no card"),
         (other_name, "name: is 'gru'"),
-        (other_shape, "horizon"),
+        (other_shape, "is that of version"),
     ],
 )
 def test_damaged_model_is_refused_and_the_others_serve(

@@ -32,26 +32,38 @@ def counters(tmp_path: Path) -> Iterator[Counters]:
 
 def test_a_limit_is_used_up(counters: Counters) -> None:
     """What is left is granted, to the last, and then nothing; another key and the next window have their own."""
-    assert counters.take("a", 4, 10, END) == (4, 4)
-    assert counters.take("a", 4, 10, END) == (4, 8)
-    assert counters.take("a", 4, 10, END) == (2, 10)
-    assert counters.take("a", 4, 10, END) == (0, 10)
-    assert counters.take("b", 4, 10, END) == (4, 4)
-    assert counters.take("a", 4, 10, END + 60) == (4, 4)
+    assert counters.take("a", 4, 10, END, 60) == (4, 4)
+    assert counters.take("a", 4, 10, END, 60) == (4, 8)
+    assert counters.take("a", 4, 10, END, 60) == (2, 10)
+    assert counters.take("a", 4, 10, END, 60) == (0, 10)
+    assert counters.take("b", 4, 10, END, 60) == (4, 4)
+    assert counters.take("a", 4, 10, END + 60, 60) == (4, 4)
 
 
 def test_all_or_nothing(counters: Counters) -> None:
     """Where less is of no use nothing is taken, so that a smaller amount still finds it."""
-    assert counters.take("a", 8, 10, END, whole=True) == (8, 8)
-    assert counters.take("a", 3, 10, END, whole=True) == (0, 8)
-    assert counters.take("a", 2, 10, END, whole=True) == (2, 10)
+    assert counters.take("a", 8, 10, END, 60, whole=True) == (8, 8)
+    assert counters.take("a", 3, 10, END, 60, whole=True) == (0, 8)
+    assert counters.take("a", 2, 10, END, 60, whole=True) == (2, 10)
 
 
 def test_a_late_clock_begins_no_window_anew(counters: Counters) -> None:
     """A replica whose clock still shows the last window counts in the new one."""
-    counters.take("a", 10, 10, END + 60)
-    assert counters.take("a", 1, 10, END) == (0, 10)
-    assert counters.take("a", 1, 10, END + 60) == (0, 10)
+    counters.take("a", 10, 10, END + 60, 60)
+    assert counters.take("a", 1, 10, END, 60) == (0, 10)
+    assert counters.take("a", 1, 10, END + 60, 60) == (0, 10)
+
+
+def test_a_clock_that_was_ahead_locks_nobody_out(counters: Counters) -> None:
+    """What was counted while it was a day ahead is nothing once it is right: neither for a window nor for log-ins."""
+    counters.take("a", 10, 10, END + 86_400, 60)
+    assert counters.take("a", 4, 10, END, 60) == (4, 4)
+    assert counters.take("a", 10, 10, END, 60) == (6, 10)
+    for _ in range(3):
+        assert counters.count(["b"], END + 86_400, 3_600, lambda _: 0) == 0
+    assert counters.look(["b"], END) == {}
+    assert counters.count(["b"], END, 3_600, len) == 0
+    assert counters.look(["b"], END)["b"].used == 1
 
 
 @given(st.lists(st.tuples(st.integers(1, 9), st.booleans()), max_size=30), st.integers(1, 40))
@@ -62,7 +74,7 @@ def test_never_more_than_the_limit(
     counters = opened(tmp_path_factory.mktemp("counters"))
     total = 0
     for amount, whole in asked:
-        granted, used = counters.take("a", amount, limit, END, whole=whole)
+        granted, used = counters.take("a", amount, limit, END, 60, whole=whole)
         total += granted
         assert total == used <= limit
         assert granted in ({0, amount} if whole else range(amount + 1))
@@ -71,7 +83,7 @@ def test_never_more_than_the_limit(
 
 def _takes(folder: Path, times: int) -> int:
     counters = opened(folder)
-    granted = sum(counters.take("a", 3, 500, END)[0] for _ in range(times))
+    granted = sum(counters.take("a", 3, 500, END, 60)[0] for _ in range(times))
     counters.close()
     return granted
 
@@ -133,8 +145,8 @@ def test_where_they_lie(tmp_path: Path) -> None:
 
 def test_a_database_that_is_gone(counters: Counters, tmp_path: Path) -> None:
     """What cannot be counted is not granted."""
-    counters.take("a", 1, 10, END)
+    counters.take("a", 1, 10, END, 60)
     with sqlite3.connect(tmp_path / "counters.db") as direct:
         direct.execute("DROP TABLE counters")
     with pytest.raises(SQLAlchemyError):
-        counters.take("a", 1, 10, END)
+        counters.take("a", 1, 10, END, 60)

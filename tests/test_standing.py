@@ -62,6 +62,16 @@ def test_everything_in_one_look(database: Database) -> None:
     assert read_standing(database, "bob", "client:x", "") == Standing(None, None, False)
 
 
+def test_a_clock_that_is_ahead_forgets_no_revocation(database: Database) -> None:
+    """A revoked token stays revoked though another is revoked while the clock is a day ahead."""
+    ahead = NOW + timedelta(days=1)
+    Revocations(database).add(TOKEN, NOW + timedelta(hours=1), NOW)
+    Revocations(database).add("2" * 32, ahead + timedelta(hours=1), ahead)
+    assert read_standing(database, "ada", "anyone", TOKEN).revoked
+    Revocations(database).add("3" * 32, ahead + timedelta(days=30), ahead + timedelta(days=30))
+    assert not read_standing(database, "ada", "anyone", TOKEN).revoked
+
+
 def test_a_bearer_is_read_once(database: Database, reads: list[str]) -> None:
     """As long as nothing changes nothing is read again, not even of a name that nobody has."""
     known = Standings(database)

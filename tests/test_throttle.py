@@ -90,6 +90,16 @@ def test_the_wait_ends(door: Door) -> None:
     assert door.fail(5, "ada", HOME) == ["wrong"] * 5
 
 
+def test_a_clock_that_was_ahead_locks_nobody_out(door: Door) -> None:
+    """Log-ins that failed while it was a day ahead make nobody wait once it is right, and guesses count as ever."""
+    door.now += 86_400
+    assert door.fail(7, "ada", HOME)[-1] == 1
+    door.now -= 86_400
+    assert door.fail(6, "ada", HOME) == ["wrong"] * 5 + [1]
+    door.now += 1
+    assert door.knock("ada", "right", HOME) == "in"
+
+
 def test_a_stranger_does_not_lock_the_user_out(door: Door) -> None:
     """However often others fail with her name from a thousand addresses, she comes in from where she was before."""
     assert door.knock("ada", "right", HOME) == "in"
