@@ -105,7 +105,7 @@ async def main() -> None:
         print(f"| bounds of the connection | {await _fastest(lambda: _of_protocol(BoundedProtocol)) - bare:.1f} |")
         start = time.perf_counter()
         for _ in range(200):
-            await asyncio.to_thread(counters.take, "k", 1, LIMIT, time.time() + 60)
+            await asyncio.to_thread(counters.take, "k", 1, LIMIT, time.time() + 60, 60)
         print(f"| instead: a write to the counters | {1e6 * (time.perf_counter() - start) / 200:.0f} |")
         counters.close()
 
