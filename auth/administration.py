@@ -7,7 +7,7 @@ who may administer stays. The command ``python -m auth`` knows no such rules: wh
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from auth.errors import BeyondOwnScopes, UnknownClient, UnknownUser
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class Change:
     """What is to be different; None stays as it is."""
 
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
     disabled: bool | None = None
     scopes: Collection[str] | None = None
 

@@ -102,7 +102,12 @@ class ClientStore:
         return self._known(row[0]), secret
 
     def get(self, client_id: str) -> Client | None:
-        """Return the client of that id; None if there is none."""
+        """Return the client of exactly that id; None if there is none or none could be called so."""
+        try:
+            if canonical_id(client_id) != client_id:
+                return None
+        except InvalidClientId:  # PostgreSQL would fail at some of them
+            return None
         with self._engine.connect() as connection:
             row = connection.execute(CLIENTS.select().where(CLIENTS.c.id == client_id)).first()
         return None if row is None else Client.of_row(row)

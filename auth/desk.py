@@ -173,11 +173,13 @@ class TokenDesk:
         user, client = standing.user, standing.client
         if user is None or user.disabled or family.began_at < user.password_changed_at:
             return Introspection(active=False)
+        if family.client.startswith(PREFIX) and (client is None or client.disabled):
+            return Introspection(active=False)
         scopes = common(family.scopes, user.scopes)
         if client is not None:
             scopes = common(scopes, client.scopes)
         return Introspection(
-            active=client is None or not client.disabled,
+            active=True,
             scope=written(scopes),
             client_id=family.client,
             username=user.name,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -61,9 +61,9 @@ class Asked:
 
     grant_type: str | None = None
     username: str | None = None
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
     scope: str | None = None
-    refresh_token: str | None = None
+    refresh_token: str | None = field(default=None, repr=False)
     address: str = ""  # where the request came from
 
 
@@ -140,12 +140,12 @@ class Grants:
         if not (asked.username and asked.password):
             raise InvalidTokenRequest("The fields username and password are needed, each once and not empty")
         user, now = await self._log_in(asked.username, asked.password, address=asked.address)
-        wanted = (asked.scope or "").split()
+        wanted, offline = _apart(asked.scope)
         granted = user.scopes if client is None else common(user.scopes, client.scopes)
-        scopes = granted_of(" ".join(scope for scope in wanted if scope != OFFLINE), granted)
+        scopes = granted_of(wanted, granted)
         name, access = client.id if client else ANYONE, self._access(now)
         refresh = None
-        if OFFLINE in wanted and self._refresh is not None:
+        if offline and self._refresh is not None:
             refresh = await asyncio.to_thread(self._refresh.begin, user.name, name, scopes, access, now)
         return self._answer(user.name, name, scopes, now, access, refresh), user.name
 
@@ -167,7 +167,8 @@ class Grants:
         if user is None or user.disabled or family.began_at < user.password_changed_at or family.client != name:
             raise InvalidGrant
         granted = common(family.scopes, user.scopes if client is None else common(user.scopes, client.scopes))
-        scopes, now = granted_of(scope, granted), max(now, user.password_changed_at)
+        # A client may ask again for what it asked at the log-in (RFC 6749, section 6).
+        scopes, now = granted_of(_apart(scope)[0], granted), max(now, user.password_changed_at)
         access = self._access(now)
         following = refresh.exchange(token, name, access, now)
         return self._answer(user.name, name, scopes, now, access, following), user.name
@@ -187,3 +188,9 @@ class Grants:
         token = self._tokens.issue(subject, now, client=client, scopes=scopes, token_id=access.id)
         lifetime = int(self._tokens.lifetime.total_seconds())
         return AccessToken(access_token=token, expires_in=lifetime, scope=written(scopes), refresh_token=refresh)
+
+
+def _apart(scope: str | None) -> tuple[str, bool]:
+    """Return the scopes of the form without `OFFLINE`, and whether that was there."""
+    wanted = (scope or "").split()
+    return " ".join(one for one in wanted if one != OFFLINE), OFFLINE in wanted

@@ -2,19 +2,18 @@
 
 Comes in: who logged in, by which client, for which scopes; later the text of a refresh token. Goes out: a new
 refresh token and what it stands for. Each is good once (RFC 9700, section 4.14.2): whoever brings one a second time,
-owner or thief, ends the whole family, that is all that came from one log-in, access tokens included.
+owner or thief, ends the whole family, that is all that came from one log-in, access tokens included. Exchanges and ends
+come one after the other (`auth.database.alone`): what is exchanged while a family ends would outlive it.
 """
 
 from __future__ import annotations
 
 import uuid
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy.exc import IntegrityError
-
+from auth.database import alone
 from auth.errors import InvalidGrant
 from auth.scopes import written
 from auth.secrets import REFRESH, hash_of, new_secret
@@ -101,25 +100,24 @@ class RefreshTokens:
             InvalidGrant: it is not good, or another client's. One that was used before ends its family.
         """
         with self._engine.begin() as connection:
+            if self._row(connection, token) is None:
+                raise InvalidGrant  # a stranger's: for that nobody has to wait
+            alone(connection)
             row = self._row(connection, token)
             if row is None or row.client != client or now.timestamp() >= row.good_until:
                 raise InvalidGrant
-            mine = (REFRESH_TOKENS.c.hash == row.hash) & REFRESH_TOKENS.c.used.is_(False)
-            if connection.execute(REFRESH_TOKENS.update().where(mine).values(used=True)).rowcount:
+            if not row.used:
+                mine = REFRESH_TOKENS.c.hash == row.hash
+                connection.execute(REFRESH_TOKENS.update().where(mine).values(used=True))
                 return self._insert(connection, _family(row), access, now)
-        self.end(row.family, now)
+            _end(connection, row.family, now)
         raise InvalidGrant
 
     def end(self, family: str, now: datetime) -> None:
         """End a family: none of its refresh tokens and of its access tokens is good any more."""
-        of_it = REFRESH_TOKENS.c.family == family
-        with self._engine.connect() as connection:
-            rows = connection.execute(REFRESH_TOKENS.select().where(of_it)).all()
-        for row in rows:
-            if row.access_expires_at > (now - KEPT).timestamp():
-                _revoke(self._engine, row.access_id, row.access_expires_at)
         with self._engine.begin() as connection:
-            connection.execute(REFRESH_TOKENS.delete().where(of_it))
+            alone(connection)
+            _end(connection, family, now)
 
     def _insert(self, connection: sa.Connection, family: Family, access: Access, now: datetime) -> str:
         token = new_secret(REFRESH)
@@ -152,13 +150,22 @@ class Revocations:
     def add(self, token_id: str, expires_at: datetime, now: datetime) -> None:
         """Revoke a token, and forget those that expired long ago."""
         with self._engine.begin() as connection:
+            alone(connection)
             connection.execute(REVOKED.delete().where(REVOKED.c.expires_at <= int((now - KEPT).timestamp())))
-        _revoke(self._engine, token_id, int(expires_at.timestamp()))
+            _revoke(connection, token_id, int(expires_at.timestamp()))
 
 
-def _revoke(engine: sa.Engine, token_id: str, expires_at: int) -> None:
-    # In a transaction of its own: whoever comes second finds it done, and loses nothing else.
-    with suppress(IntegrityError), engine.begin() as connection:
+def _end(connection: sa.Connection, family: str, now: datetime) -> None:
+    of_it = REFRESH_TOKENS.c.family == family
+    for row in connection.execute(REFRESH_TOKENS.select().where(of_it)).all():
+        if row.access_expires_at > (now - KEPT).timestamp():
+            _revoke(connection, row.access_id, row.access_expires_at)
+    connection.execute(REFRESH_TOKENS.delete().where(of_it))
+
+
+def _revoke(connection: sa.Connection, token_id: str, expires_at: int) -> None:
+    """Revoke a token that may be revoked already; whoever calls this is alone."""
+    if connection.execute(REVOKED.select().where(REVOKED.c.id == token_id)).first() is None:
         connection.execute(REVOKED.insert().values(id=token_id, expires_at=expires_at))
 
 

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from hashlib import sha256
+from threading import Barrier
 from typing import Any
 
 import httpx
@@ -16,6 +18,7 @@ from desks import IDLE, LONGEST, desk_on
 from frozen import Clock
 
 from auth.access import Access, Needs, Without
+from auth.administration import Change
 from auth.app import create_app
 from auth.clients import Client, ClientStore, canonical_id
 from auth.database import Database, open_database
@@ -30,6 +33,7 @@ from auth.errors import (
     UnknownClient,
     UnsupportedGrant,
 )
+from auth.grants import Asked
 from auth.metadata import PATH as METADATA
 from auth.metadata import describe
 from auth.middleware import Authenticator, AuthMiddleware
@@ -355,6 +359,31 @@ def test_of_two_at_once_one_succeeds_at_most(place: Place) -> None:
         assert sum(pool.map(exchange, range(8))) == 1
 
 
+def test_a_family_ends_whole_however_fast_the_thief_is(place: Place) -> None:
+    """A refresh token that is exchanged in the moment in which its family ends leaves nothing that is good."""
+    refresh = RefreshTokens(place.database, IDLE, LONGEST)
+    numbers = iter(range(1_000))
+
+    def exchange(token: str, start: Barrier) -> AccessOfRefresh | None:
+        access = AccessOfRefresh(f"{next(numbers):032x}", NOW + HOUR)
+        start.wait()
+        try:
+            refresh.exchange(token, "anyone", access, NOW)
+        except InvalidGrant:
+            return None
+        return access
+
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(30):
+            used = refresh.begin("ada", "anyone", [], AccessOfRefresh(f"{next(numbers):032x}", NOW + HOUR), NOW)
+            stolen = refresh.exchange(used, "anyone", AccessOfRefresh(f"{next(numbers):032x}", NOW + HOUR), NOW)
+            both = partial(exchange, start=Barrier(2))
+            got = [one.id for one in pool.map(both, [used, stolen]) if one is not None]
+            with place.database.engine.connect() as connection:
+                assert not connection.execute(REFRESH_TOKENS.select()).all()
+                assert {row.id for row in connection.execute(REVOKED.select())}.issuperset(got)
+
+
 @pytest.mark.parametrize(
     "wait, good",
     [
@@ -399,6 +428,24 @@ def test_a_change_of_the_user_ends_it(place: Place, change: str) -> None:
         users.remove("ada")
     with pytest.raises(InvalidGrant):
         place.refresh(token)
+
+
+def test_the_scope_of_the_log_in_may_be_asked_for_again(place: Place) -> None:
+    """Also with the word that made the refresh token."""
+    answer = place.log_in(scope="offline_access forecast")
+    assert place.refresh(answer["refresh_token"], scope="offline_access forecast")["scope"] == "forecast"
+
+
+def test_a_name_that_no_database_can_hold(place: Place) -> None:
+    """It is an unknown client, not a failure; PostgreSQL knows no NUL."""
+    with pytest.raises(InvalidClient):
+        place.request("POST", "/token", data={"client_id": "client:\0", "client_secret": "x"})
+
+
+def test_what_a_form_says_in_secret_is_in_no_log() -> None:
+    """Neither a password nor a refresh token is shown by what holds them."""
+    assert "nightingale" not in repr(Asked(password="nightingale", refresh_token="nightingale"))
+    assert "nightingale" not in repr(Change(password="nightingale"))
 
 
 def test_scopes_of_a_refreshed_token(place: Place) -> None:
@@ -528,7 +575,7 @@ def test_a_refresh_token_is_told_of(place: Place) -> None:
     assert (told["active"], told["token_type"], told["scope"]) == (True, "refresh_token", "forecast")
     assert told["exp"] - told["iat"] == LONGEST.total_seconds()
     ClientStore(place.database).set_disabled(METER, disabled=True)
-    assert place.introspect(token)["active"] is False
+    assert place.introspect(token) == {"active": False}
 
 
 @pytest.mark.parametrize("change", ["revoked", "disabled", "expired", "used"])
