@@ -7,7 +7,6 @@ LASTGANG_TEST_IMAGE=lastgang:latest tests what `scripts/image` has built before,
 and the skip says why, where no container engine can be had.
 """
 
-import gzip
 import json
 import os
 import re
@@ -90,12 +89,6 @@ def secrets(tmp_path_factory: pytest.TempPathFactory) -> Secrets:
     return Secrets(folder)
 
 
-@pytest.fixture(scope="module")
-def year() -> bytes:
-    """Give the shipped year of a shop as CSV."""
-    return gzip.decompress((PROJECT / "samples" / "shop.csv.gz").read_bytes())
-
-
 def project_version() -> str:
     """Return the version of the project."""
     (found,) = re.findall(r'^version = "(.*)"$', (PROJECT / "pyproject.toml").read_text(), re.MULTILINE)
@@ -138,10 +131,16 @@ class Service:
             answer = client.post("/token", data={"username": name, "password": password})
         return replace(self, token=answer.raise_for_status().json()["access_token"])
 
-    def backtest(self, year: bytes) -> int:
-        """Ask for a backtest, which takes a second or more; return the status."""
+    def forecast_slowly(self, week: bytes, go_on: threading.Event) -> int:
+        """Send a week whose second half waits until it may go on; return the status of the answer."""
+
+        def halves() -> Iterator[bytes]:
+            yield week[:1000]
+            go_on.wait(15)
+            yield week[1000:]
+
         with self.client() as client:
-            return client.post("/backtest/gru?stride=7", files={"file": year}).status_code
+            return client.post("/forecast/gru", content=halves(), headers={"Content-Type": "text/csv"}).status_code
 
     def forecast(self, model: str, week: bytes) -> Any:
         """Return an answer of /forecast."""
@@ -316,19 +315,23 @@ def test_a_killed_worker_comes_back(engine: Engine, hardened: Service) -> None:
     assert inspected(engine, NAME)["RestartCount"] == 0
 
 
-def test_it_leaves_in_good_order(engine: Engine, hardened: Service, year: bytes) -> None:
-    """Told to stop, it is not ready, answers on, finishes what runs, and ends with 0."""
-    backtest = threading.Thread(target=lambda: answers.append(hardened.backtest(year)))
-    answers: list[int] = []
-    backtest.start()
-    time.sleep(0.5)
+def test_it_leaves_in_good_order(engine: Engine, hardened: Service, week: bytes) -> None:
+    """Told to stop, it is not ready but answers on; then it is deaf, finishes what runs, and ends with 0."""
+    go_on, answers = threading.Event(), list[int]()
+    running = threading.Thread(target=lambda: answers.append(hardened.forecast_slowly(week, go_on)))
+    running.start()
+    time.sleep(1)
     start = time.monotonic()
+    seen: list[tuple[int, int]] = []
     with subprocess.Popen(
         ["docker", "stop", "-t", "60", NAME], env=engine.environment, stdout=subprocess.DEVNULL
     ) as it:
-        seen = [(hardened.get("/readyz"), hardened.get("/users/me")) for _ in iter(it.poll, 0)]
+        while it.poll() is None:
+            seen.append((hardened.get("/readyz"), hardened.get("/users/me")))
+            if seen[-1] == (0, 0):
+                go_on.set()
+    running.join()
     print(f"\nstopped after {time.monotonic() - start:.1f} s")
-    backtest.join()
     leaving = seen[next(place for place, (ready, _) in enumerate(seen) if ready == 503) :]
     assert (503, 200) in leaving
     assert {ready for ready, _ in leaving} == {503, 0}
