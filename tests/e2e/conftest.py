@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from e2e.faults import gru_store
 from e2e.running import LAUNCH, PASSWORD, PROJECT, READY, Place, Running, free_port, run
 
 
@@ -65,3 +66,9 @@ def ada(place: Place, token: str) -> Iterator[httpx.Client]:
     """Give a client with the first user's token."""
     with place.client(token) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def gru_only(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a Bento store with one shipped model, for services that something happens to."""
+    return gru_store(tmp_path_factory.mktemp("gru"))

@@ -131,6 +131,11 @@ class Running:
         self.stop()
 
     @property
+    def pid(self) -> int:
+        """Number of the process that was started."""
+        return self._process.pid
+
+    @property
     def output(self) -> str:
         """What has been printed until now, both streams together."""
         return self._output.text()
