@@ -168,7 +168,7 @@ def _add_users(app: FastAPI, administration: Callable[[], Administration]) -> No
         password = change.password.get_secret_value() if change.password is not None else None
         asked = Change(password, change.disabled, change.scopes)
         user = administration().change_user(bearer_of(request), name, asked)
-        facts(request).update(target=user.name, scopes=written(user.scopes))
+        facts(request).update(target=user.name, scopes=written(user.scopes), reason=_changed(change))
         return UserEntry.of(user)
 
     @app.delete(
@@ -184,6 +184,13 @@ def _add_users(app: FastAPI, administration: Callable[[], Administration]) -> No
         administration().remove_user(bearer_of(request), name)
         facts(request).update(target=name.lower())
         return Response(status_code=status.HTTP_204_NO_CONTENT)
+
+
+def _changed(change: UserChange) -> str:
+    """Say what was changed, in the words of the verbs of ``python -m auth``."""
+    said = {"password": change.password is not None, "scopes": change.scopes is not None}
+    said |= {"disable": change.disabled is True, "enable": change.disabled is False}
+    return " ".join(word for word, true in said.items() if true)
 
 
 def _add_clients(app: FastAPI, administration: Callable[[], Administration]) -> None:

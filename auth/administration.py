@@ -55,23 +55,25 @@ class Administration:
         return self.users.add(name, self._passwords.hash(password), scopes)
 
     def change_user(self, who: Identity, name: str, change: Change) -> User:
-        """Change a user, wholly or not at all as far as it can be told beforehand.
+        """Change a user, wholly or not at all.
 
         Raises:
             BeyondOwnScopes, InvalidScope, LastAdmin, UnknownUser, WeakPassword: it is refused.
         """
-        user = self._user(who, name)
+        self._user(who, name)  # before a password is hashed for nothing
         if change.scopes is not None:
             _within(who, parse(written(change.scopes)))
+        hashed = None
         if change.password is not None:
             strong_enough(change.password)
-        if change.scopes is not None:
-            self.users.set_scopes(name, change.scopes, keep_admin=True)
-        if change.disabled is not None:
-            self.users.set_disabled(name, disabled=change.disabled, keep_admin=True)
-        if change.password is not None:
-            self.users.set_password_hash(name, self._passwords.hash(change.password))
-        return self.users.get(name) or user
+            hashed = self._passwords.hash(change.password)
+        return self.users.change(
+            name,
+            lambda user: _within(who, user.scopes),  # who may have got more meanwhile
+            scopes=change.scopes,
+            disabled=change.disabled,
+            password_hash=hashed,
+        )
 
     def remove_user(self, who: Identity, name: str) -> None:
         """Forget a user.
@@ -103,12 +105,11 @@ class Administration:
         _within(who, client.scopes)
         self.clients.remove(name)
 
-    def _user(self, who: Identity, name: str) -> User:
+    def _user(self, who: Identity, name: str) -> None:
         user = self.users.get(name)
         if user is None:
             raise UnknownUser(name)
         _within(who, user.scopes)
-        return user
 
 
 def _within(who: Identity, scopes: Collection[str]) -> None:

@@ -77,12 +77,12 @@ class Passwords:
         self._places = BoundedSemaphore(workers + queue)
 
     def hash(self, password: str) -> str:
-        """Return the hash to store, with a new random salt.
+        """Return the hash to store, with a new random salt; waits for the pool, so that no crowd fills the memory.
 
         Raises:
             WeakPassword: no check could ever accept this password. `strong_enough` refuses far more.
         """
-        return str(self._context.hash(_checkable(password)))
+        return str(self._pool.submit(self._context.hash, _checkable(password)).result())
 
     def verify(self, password: str, stored: str | None) -> str | None:
         """Return if the password is the stored one, and raise if not; takes some 25 ms of one core.

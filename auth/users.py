@@ -71,6 +71,13 @@ def canonical_name(name: str) -> str:
     return name.lower()
 
 
+def _stored(name: str) -> str:
+    try:
+        return canonical_name(name)
+    except InvalidUserName:
+        raise UnknownUser(name) from None
+
+
 def _utc_now() -> datetime:
     return datetime.now(UTC)
 
@@ -124,10 +131,7 @@ class UserStore:
         Raises:
             UnknownUser: no user has this name.
         """
-        after, changed = self._now() + 1, USERS.c.password_changed_at
-        # Always later than any change before it, even within one second or after the clock was set back.
-        later = sa.case((changed >= after, changed + 1), else_=after)
-        self._write(name, password_hash=password_hash, password_changed_at=later)
+        self._write(name, **self._of_password(password_hash))
 
     def renew_hash(self, name: str, old: str, new: str) -> None:
         """Store another hash of the *same* password, unless the password was changed in the meantime."""
@@ -135,39 +139,64 @@ class UserStore:
             same = (USERS.c.name == canonical_name(name)) & (USERS.c.password_hash == old)
             connection.execute(USERS.update().where(same).values(password_hash=new))
 
-    def set_disabled(self, name: str, *, disabled: bool, keep_admin: bool = False) -> None:
+    def set_disabled(self, name: str, *, disabled: bool) -> None:
         """Shut a user out at once, tokens included, or let them in again.
+
+        Raises:
+            UnknownUser: no user has this name.
+        """
+        self._write(name, disabled=disabled)
+
+    def change(
+        self,
+        name: str,
+        check: Callable[[User], None],
+        *,
+        scopes: Collection[str] | None = None,
+        disabled: bool | None = None,
+        password_hash: str | None = None,
+    ) -> User:
+        """Change what is not None, wholly or not at all, and return the user as they are then.
 
         Args:
             name: of the user.
-            disabled: whether to shut them out.
+            check: looks at the user as they are now, and nobody else changes them meanwhile; raises what refuses.
+            scopes: what they may do from now on.
+            disabled: see `set_disabled`.
+            password_hash: see `set_password_hash`.
+
+        Raises:
+            UnknownUser: no user has this name.
+            InvalidScope: see `auth.scopes.parse`.
+            LastAdmin: nobody else may administer.
+        """
+        values: dict[str, Any] = {} if disabled is None else {"disabled": disabled}
+        if scopes is not None:
+            values["scopes"] = written(parse(written(scopes)))
+        if password_hash is not None:
+            values |= self._of_password(password_hash)
+        name = _stored(name)
+        with self._changing(keep_admin=True) as connection:
+            row = connection.execute(_ONE.with_for_update(), {"wanted": name}).first()
+            if row is None:
+                raise UnknownUser(name)
+            check(User.of_row(row))
+            if values:
+                connection.execute(USERS.update().where(USERS.c.name == name).values(**values))
+            return User.of_row(connection.execute(_ONE, {"wanted": name}).one())
+
+    def remove(self, name: str, *, keep_admin: bool = False) -> None:
+        """Forget a user and their refresh tokens; every token of theirs stops being good.
+
+        Args:
+            name: of the user.
             keep_admin: whether the last user who may administer has to stay.
 
         Raises:
             UnknownUser: no user has this name.
             LastAdmin: nobody else may administer.
         """
-        self._write(name, keep_admin=keep_admin, disabled=disabled)
-
-    def set_scopes(self, name: str, scopes: Collection[str], *, keep_admin: bool = False) -> None:
-        """Let the user do this and nothing else; see `set_disabled`.
-
-        Raises:
-            UnknownUser, LastAdmin: see `set_disabled`.
-            InvalidScope: see `auth.scopes.parse`.
-        """
-        self._write(name, keep_admin=keep_admin, scopes=written(parse(written(scopes))))
-
-    def remove(self, name: str, *, keep_admin: bool = False) -> None:
-        """Forget a user and their refresh tokens; every token of theirs stops being good; see `set_disabled`.
-
-        Raises:
-            UnknownUser, LastAdmin: see `set_disabled`.
-        """
-        try:
-            name = canonical_name(name)
-        except InvalidUserName:
-            raise UnknownUser(name) from None
+        name = _stored(name)
         with self._changing(keep_admin=keep_admin) as connection:
             connection.execute(REFRESH_TOKENS.delete().where(REFRESH_TOKENS.c.user_name == name))
             if not connection.execute(USERS.delete().where(USERS.c.name == name)).rowcount:
@@ -206,15 +235,18 @@ class UserStore:
         with self._engine.connect() as connection:
             return [User.of_row(tuple(row)) for row in connection.execute(query, values)]
 
-    def _write(self, name: str, *, keep_admin: bool = False, **values: Any) -> None:
-        try:
-            name = canonical_name(name)
-        except InvalidUserName:
-            raise UnknownUser(name) from None
-        with self._changing(keep_admin=keep_admin) as connection:
+    def _write(self, name: str, **values: Any) -> None:
+        name = _stored(name)
+        with self._engine.begin() as connection:
             change = connection.execute(USERS.update().where(USERS.c.name == name).values(**values))
             if not change.rowcount:
                 raise UnknownUser(name)
+
+    def _of_password(self, password_hash: str) -> dict[str, Any]:
+        after, changed = self._now() + 1, USERS.c.password_changed_at
+        # Always later than any change before it, even within one second or after the clock was set back.
+        later = sa.case((changed >= after, changed + 1), else_=after)
+        return {"password_hash": password_hash, "password_changed_at": later}
 
     @contextmanager
     def _changing(self, *, keep_admin: bool) -> Iterator[sa.Connection]:

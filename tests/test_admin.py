@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,12 +18,12 @@ from auth.app import create_app
 from auth.clients import ClientStore
 from auth.database import Database
 from auth.desk import TokenDesk
-from auth.errors import LastAdmin
+from auth.errors import BeyondOwnScopes, LastAdmin
 from auth.middleware import Identity
 from auth.passwords import Passwords
 from auth.scopes import ALL
 from auth.secrets import is_secret
-from auth.users import UserStore
+from auth.users import User, UserStore
 from edge.problems import handle_errors
 
 NOW = datetime(2026, 5, 4, 8, 15, tzinfo=UTC)
@@ -42,6 +42,7 @@ class Office:
 
     database: Database
     passwords: Passwords
+    told: dict[str, Any] = field(default_factory=dict)  # to the audit log, of the last request
 
     @property
     def users(self) -> UserStore:
@@ -63,6 +64,7 @@ class Office:
         async def gate(scope: Scope, receive: Receive, send: Send) -> None:
             scope.setdefault("state", {})["user"] = boss
             await app(scope, receive, send)
+            self.told = scope["state"].get("audit", {})
 
         async def send() -> httpx.Response:
             async with httpx.AsyncClient(transport=httpx.ASGITransport(gate), base_url="https://x") as client:
@@ -125,6 +127,41 @@ def test_a_user_is_added(office: Office) -> None:
     office.passwords.verify(PASSWORD, bob.password_hash)
     assert PASSWORD not in answer.text
     assert office.ask("POST", "/users", {"username": "cy", "password": PASSWORD}).json()["scopes"] == []
+
+
+def test_a_refused_change_changes_nothing(office: Office) -> None:
+    """Not even that part of it which alone would be allowed."""
+    for name in ("boss", "root"):
+        office.users.remove(name)
+    office.users.add("boss", "hash", BOSS)
+    last = {"scopes": ["users:admin"], "disabled": True, "password": PASSWORD}
+    assert office.refusal("PATCH", "/users/boss", last) == (409, "last-admin")
+
+
+def test_a_user_who_got_more_meanwhile_is_not_changed(office: Office) -> None:
+    """Who may be changed is judged when they are changed, not a moment before."""
+    before = office.users.all()
+
+    def grown(_: User) -> None:
+        raise BeyondOwnScopes(["metrics"])
+
+    with pytest.raises(BeyondOwnScopes):
+        office.users.change("ada", grown, scopes=["models:read"], disabled=True, password_hash="other")
+    assert office.users.all() == before
+
+
+@pytest.mark.parametrize(
+    "change, reason",
+    [
+        ({"password": PASSWORD, "disabled": True}, "password disable"),
+        ({"scopes": [], "disabled": False}, "scopes enable"),
+        ({}, ""),
+    ],
+)
+def test_the_audit_log_is_told_what_was_changed(office: Office, change: dict[str, Any], reason: str) -> None:
+    """A new password is something else than other scopes."""
+    office.ask("PATCH", "/users/ada", change)
+    assert (office.told["target"], office.told["reason"]) == ("ada", reason)
 
 
 def test_a_user_is_changed(office: Office) -> None:

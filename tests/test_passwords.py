@@ -3,6 +3,8 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from threading import Event
 
 import pytest
 from hypothesis import given, settings
@@ -246,3 +248,15 @@ def test_nothing_unverifiable_is_hashed(quick: Passwords, password: str) -> None
     """What no check could ever accept is not hashed either."""
     with pytest.raises(WeakPassword):
         quick.hash(password)
+
+
+def test_a_crowd_of_new_passwords_waits_for_the_pool() -> None:
+    """Each hash fills 19 MiB, so new passwords take turns with the checks."""
+    passwords, go_on = Passwords(memory=64, passes=1, workers=1), Event()
+    passwords._pool.submit(go_on.wait, 10)
+    with ThreadPoolExecutor(2) as others:
+        hashes = [others.submit(passwords.hash, GOOD) for _ in range(2)]
+        assert not wait(hashes, timeout=0.3).done
+        go_on.set()
+        assert all(one.result(10).startswith("$argon2id$") for one in hashes)
+    passwords.close()
