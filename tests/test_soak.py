@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 import ssl
 from collections import Counter
 from itertools import islice, repeat
@@ -13,7 +14,7 @@ import psutil
 import pytest
 from answering import serving
 
-from benchmarks.soak import hostile, report
+from benchmarks.soak import hostile, pacing, report
 from benchmarks.soak.hostile import Attack, Beside, Outcomes, attacks, broken_csv, storm
 from benchmarks.soak.memory import FLAT, SHORTEST, Sample, Scales, slope, verdict
 from benchmarks.soak.mix import Judge, drawn, fifty_sites, five_weeks, mix
@@ -108,6 +109,18 @@ def test_a_steady_rate(home: Path, answers: list[bytes], wrong: set[str]) -> Non
 def test_without_a_rate_each_answer_is_followed_by_a_request(home: Path) -> None:
     """A closed loop sends as much as the server answers."""
     assert len(load(home, [WHOLE], None)) > 8
+
+
+def test_a_handshake_that_is_late_delays_no_other_request(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that shakes no hands is given up for each request by itself, and what cannot be sent is said."""
+    monkeypatch.setattr(pacing, "PATIENCE", 0.5)
+    context = ssl.create_default_context(cafile=str(home / "tls.crt"))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        requests = repeat(("kind", b"GET / HTTP/1.1\r\n\r\n"))
+        found = Pace(silent.getsockname(), context, requests, Judge().wrong).run(4, 0.2, 50.0)
+    assert len(found) == 10
+    assert {answer.wrong for answer in found} == {"no answer", "never sent"}
+    assert max(answer.milliseconds for answer in found) < 5_000
 
 
 def grown(an_hour: float, minutes: float) -> list[Sample]:

@@ -41,12 +41,12 @@ class Load:
 
 
 class Connection:
-    """One connection and the request that is under way on it."""
+    """One connection and the request that is under way on it; if not `shaken`, the handshake is part of it."""
 
-    def __init__(self, address: tuple[str, int], context: ssl.SSLContext) -> None:
+    def __init__(self, address: tuple[str, int], context: ssl.SSLContext, *, shaken: bool = True) -> None:
         plain = socket.create_connection(address, timeout=PATIENCE)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.socket = context.wrap_socket(plain, server_hostname="localhost")
+        self.socket = context.wrap_socket(plain, server_hostname="localhost", do_handshake_on_connect=shaken)
         self.socket.setblocking(False)  # noqa: FBT003
         self.unsent = memoryview(b"")
         self.answer = bytearray()

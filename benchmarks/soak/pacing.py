@@ -3,7 +3,8 @@
 In: requests in their order, a rate, a number of seconds. Out: an `Answer` for each request. A request is timed from
 when it was due: one that had to wait because the service was late is late itself. Without a rate it is a closed loop,
 and each connection sends its next request when it has its answer. A connection that the service closes is made anew,
-and one that has idled is not used again, as the service might close it at that moment.
+and one that has idled is not used again, as the service might close it at that moment. Handshakes are waited for as
+answers are, so that a service that is late with one delays no other request.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ class Pace:
         if len(self._open) == connections:
             return None
         try:
-            connection = Connection(self._address, self._context)
+            connection = Connection(self._address, self._context, shaken=False)
         except OSError as error:
             wrong = type(error).__name__
             self._answers.append(Answer(time.perf_counter() - self._start, "connecting", 0.0, wrong))
