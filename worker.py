@@ -224,7 +224,8 @@ def desk() -> TokenDesk:
     """Return what gives tokens, takes them back and tells of them."""
     log_in, refresh = LogIn(users(), passwords(), throttle()), refresh_tokens()
     grants = Grants(log_in, users(), tokens(), refresh, password_grant=settings.password_grant)
-    return TokenDesk(grants, database(), ClientStore(database()), tokens(), throttle(), refresh=refresh)
+    stores = database(), ClientStore(database())
+    return TokenDesk(grants, *stores, tokens(), throttle(), refresh=refresh, requests=requests())
 
 
 @cache

@@ -23,6 +23,7 @@ from auth.standing import read_standing
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from auth.budgets import Budget
     from auth.clients import Client, ClientStore
     from auth.database import Database
     from auth.grants import Grants
@@ -81,6 +82,7 @@ class TokenDesk:
         tokens: verify.
         throttle: makes clients wait that failed to show who they are.
         refresh: see `auth.refresh`; None where there are no refresh tokens.
+        requests: what a client may send, here as anywhere; None for any number.
         clock: returns the aware time now.
     """
 
@@ -93,11 +95,12 @@ class TokenDesk:
         throttle: Throttle,
         *,
         refresh: RefreshTokens | None,
+        requests: Budget | None = None,
         clock: Callable[[], datetime] = _utc_now,
     ) -> None:
         self.grants = grants
         self._database, self._clients, self._tokens = database, clients, tokens
-        self._throttle = throttle
+        self._throttle, self._requests = throttle, requests
         self._refresh, self._revocations, self._clock = refresh, Revocations(database), clock
 
     async def client(
@@ -114,12 +117,16 @@ class TokenDesk:
             TooManyLogIns: see `auth.throttle.Throttle.guard`.
             InvalidTokenRequest: see `auth.showing.shown`.
             InvalidClient: see `auth.showing.authenticated`.
+            LimitReached: it has sent as many requests as it may.
         """
         credentials = shown(headers, client_id, secret)
         if credentials is None:
             return None
         async with self._throttle.guard(credentials[0], address):
-            return await asyncio.to_thread(authenticated, credentials, self._clients.get)
+            client = await asyncio.to_thread(authenticated, credentials, self._clients.get)
+        if client is not None and self._requests is not None and self._requests.take_now(client.id) is None:
+            await self._requests.take(client.id)
+        return client
 
     async def revoke(self, token: str, client: Client | None) -> str | None:
         """Take a token back, and with a refresh token all that came from its log-in; return whose it was.

@@ -92,6 +92,7 @@ _OF_A_TOKEN = (
     InvalidTokenRequest("The field token is needed, once and not empty"),
     InvalidClient(),
     TooManyLogIns(8),
+    _LIMIT,
 )
 _NO_NAME = {"type": "missing", "loc": ("body", "name"), "msg": "Field required", "input": None}
 _JSON = (RequestValidationError([_NO_NAME]), BodyTooSlow(20), BodyTooLarge(65_536), *_RECORD)
@@ -114,6 +115,7 @@ PROBLEMS: dict[str, tuple[Exception, ...]] = {
         BodyTooLarge(65_536),
         RequestValidationError([_NO_TEXT]),
         TooManyLogIns(8),
+        _LIMIT,
         PasswordChecksBusy(3),
         *_STORE,
         *_RECORD,

@@ -83,7 +83,7 @@ class Kind:
     headers: Mapping[str, str] | None = None
 
 
-_BASIC = {"WWW-Authenticate": 'Basic realm="lastgang", charset="UTF-8"'}
+_BASIC = {"WWW-Authenticate": 'Basic realm="lastgang"'}
 _BEARER = {"WWW-Authenticate": "Bearer"}
 _BAD_BEARER = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
 KINDS: dict[type[Exception], Kind] = {
@@ -93,14 +93,12 @@ KINDS: dict[type[Exception], Kind] = {
         401,
         "invalid-token",
         "The token is not good; get a new one from POST /token",
-        {"WWW-Authenticate": 'Bearer error="invalid_token"'},
+        _BAD_BEARER,
     ),
     InvalidTokenRequest: Kind(400, "invalid-token-request", "The form cannot be used"),
     UnsupportedGrant: Kind(400, "unsupported-grant-type", "There is no such way to a token"),
     InvalidGrant: Kind(400, "invalid-grant", "The refresh token cannot be used"),
-    InvalidClient: Kind(
-        401, "invalid-client", "The client did not show who it is", {"WWW-Authenticate": 'Basic realm="lastgang"'}
-    ),
+    InvalidClient: Kind(401, "invalid-client", "The client did not show who it is", _BASIC),
     InvalidScope: Kind(400, "invalid-scope", "The scope cannot be given"),
     BeyondOwnScopes: Kind(403, "beyond-own-scopes", "This is more than you may do yourself"),
     UnknownUser: Kind(404, "unknown-user", "There is no such user"),

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from auth.app import LogIn
+from auth.budgets import Budget
 from auth.clients import ClientStore
 from auth.database import Database
 from auth.desk import TokenDesk
@@ -25,10 +26,11 @@ def desk_on(  # noqa: PLR0917
     throttle: Throttle,
     password_grant: bool = True,
     refreshing: bool = True,
+    requests: Budget | None = None,
 ) -> TokenDesk:
     """Set up the desk."""
     users, clients = UserStore(database, clock), ClientStore(database, clock)
     refresh = RefreshTokens(database, IDLE, LONGEST) if refreshing else None
     log_in = LogIn(users, passwords, throttle, clock)
     grants = Grants(log_in, users, tokens, refresh, password_grant=password_grant, clock=clock)
-    return TokenDesk(grants, database, clients, tokens, throttle, refresh=refresh, clock=clock)
+    return TokenDesk(grants, database, clients, tokens, throttle, refresh=refresh, requests=requests, clock=clock)

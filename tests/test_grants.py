@@ -20,6 +20,7 @@ from frozen import Clock
 from auth.access import Access, Needs, Without
 from auth.administration import Change
 from auth.app import create_app
+from auth.budgets import Budget
 from auth.clients import Client, ClientStore, canonical_id
 from auth.database import Database, open_database
 from auth.errors import (
@@ -30,6 +31,7 @@ from auth.errors import (
     InvalidScope,
     InvalidToken,
     InvalidTokenRequest,
+    LimitReached,
     UnknownClient,
     UnsupportedGrant,
 )
@@ -428,6 +430,20 @@ def test_a_change_of_the_user_ends_it(place: Place, change: str) -> None:
         users.remove("ada")
     with pytest.raises(InvalidGrant):
         place.refresh(token)
+
+
+def test_a_client_asks_for_no_more_tokens_than_requests(place: Place) -> None:
+    """What it may send in a minute counts here, too; others are not kept out."""
+    budget = Budget(throttle_of(place.database)._counters, "requests", 3, 60, NOW.timestamp)
+    place.desk = {"requests": budget}
+    for _ in range(3):
+        place.token(METER, grant_type="client_credentials")
+    with pytest.raises(LimitReached):
+        place.token(METER, grant_type="client_credentials")
+    with pytest.raises(LimitReached):
+        place.request("POST", "/introspect", data={"token": "x"}, auth=place.auth(METER))
+    assert place.log_in()
+    assert place.token(PROBE, grant_type="client_credentials")
 
 
 def test_the_scope_of_the_log_in_may_be_asked_for_again(place: Place) -> None:
