@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import sqlalchemy as sa
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, SQLAlchemyError
 
 from auth.errors import UnusableDatabase, WrongSchema
 
 if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import DBAPIConnection
+    from sqlalchemy.pool import ConnectionPoolEntry
+
+    _File = tuple[int, int]  # device and inode
 
 BUSY = 10  # seconds that a connection to SQLite waits for the write of another one
 LOCK = 0x4C41_5354_4741_4E47  # of PostgreSQL's advisory locks: "LASTGANG"
@@ -35,20 +38,37 @@ class Database:
 
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
-        self._watch = _watch(engine)
+        self._path = str(engine.url.database) if engine.dialect.name == "sqlite" else ""
+        self._watch: sqlite3.Connection | None = None
+        self._watched: _File | None = None
+        self._opened = 0
+        if self._path:
+            self._watch_anew()
 
     def changes(self) -> int | None:
         """Return a number that is another one after any change, by whomever, in microseconds and without waiting.
 
         None where it cannot be told: the database is no SQLite file, or is locked or gone just now.
         """
-        if self._watch is None:
+        if not self._path:
             return None
         try:
+            if self._watch is None or self._watched != file_of(self._path):
+                self._watch_anew()
+                return None
             (version,) = self._watch.execute("PRAGMA data_version").fetchone()
         except sqlite3.Error:  # reading waits for the lock, or says what is wrong
             return None
-        return int(version)
+        return self._opened * 2**32 + int(version)  # each file counts anew
+
+    def _watch_anew(self) -> None:
+        """Open a connection to the file that is there now, which looks for the changes of others and never waits."""
+        if self._watch is not None:
+            self._watch.close()
+        self._watch, self._watched = None, file_of(self._path)
+        uri = f"{Path(self._path).absolute().as_uri()}?mode=rw"  # makes none
+        self._watch = sqlite3.connect(uri, uri=True, timeout=0, isolation_level=None, check_same_thread=False)
+        self._opened += 1
 
     def close(self) -> None:
         """Close every connection."""
@@ -146,11 +166,13 @@ def shown(place: sa.URL) -> str:
     return place.set(query={}).render_as_string(hide_password=True)
 
 
-def _watch(engine: sa.Engine) -> sqlite3.Connection | None:
-    """Open a connection that looks for the changes of others and never waits; None where there is no SQLite file."""
-    if engine.dialect.name != "sqlite":
+def file_of(path: str) -> _File | None:
+    """Return which file lies at a path now: another one has other numbers. None if there is none."""
+    try:
+        found = os.stat(path)  # noqa: PTH116  # this is done for each request, and a Path costs
+    except OSError:
         return None
-    return sqlite3.connect(str(engine.url.database), timeout=0, isolation_level=None, check_same_thread=False)
+    return found.st_dev, found.st_ino
 
 
 def _sqlite(place: sa.URL) -> sa.Engine:
@@ -161,7 +183,29 @@ def _sqlite(place: sa.URL) -> sa.Engine:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     engine = sa.create_engine(place, hide_parameters=True, connect_args={"timeout": BUSY})
     sa.event.listen(engine, "connect", _prepare)
+    _hold_to(path, engine)
     return engine
+
+
+def _hold_to(path: str, engine: sa.Engine) -> None:
+    """Let connections be to the file that is at the path: SQLite would go on with one that was moved away.
+
+    And it would make an empty one where there is none, whose connections would never find what was moved back.
+    """
+
+    def connecting(_: Any, record: ConnectionPoolEntry | None, *__: Any) -> None:
+        file = file_of(path)
+        if file is None:
+            raise sqlite3.OperationalError("unable to open database file")
+        if record is not None:
+            record.info["file"] = file
+
+    def taken(_: Any, record: ConnectionPoolEntry, __: Any) -> None:
+        if record.info.get("file") != file_of(path):
+            raise DisconnectionError
+
+    sa.event.listen(engine, "do_connect", connecting)
+    sa.event.listen(engine, "checkout", taken)
 
 
 def _prepare(connection: DBAPIConnection, _: Any) -> None:

@@ -1,7 +1,9 @@
 """How a bearer stands, as a worker knows it: read once, and again after every change by anyone."""
 
 import asyncio
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -70,6 +72,31 @@ def test_a_clock_that_is_ahead_forgets_no_revocation(database: Database) -> None
     assert read_standing(database, "ada", "anyone", TOKEN).revoked
     Revocations(database).add("3" * 32, ahead + timedelta(days=30), ahead + timedelta(days=30))
     assert not read_standing(database, "ada", "anyone", TOKEN).revoked
+
+
+def test_a_database_that_is_moved_away_and_back(database: Database) -> None:
+    """Nobody is known while the file is away, none is made in its place, and what comes in its place counts at once."""
+    path = Path(str(database.engine.url.database))
+    away, standings = path.with_name("away.db"), Standings(database)
+    assert get(standings, "ada")[0].user
+    with database.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    path.rename(away)
+    for _ in range(2):
+        with pytest.raises(OperationalError):
+            get(standings, "ada")
+    assert not path.exists()
+    away.rename(path)
+    assert get(standings, "ada")[0].user
+
+    other = path.with_name("restored.db")
+    with closing(sqlite3.connect(path)) as here, closing(sqlite3.connect(other)) as there:
+        here.backup(there)
+        there.execute("UPDATE users SET disabled = 1")
+        there.commit()
+    other.replace(path)
+    users = [one.user for one in get(standings, "ada", "ada")]
+    assert [user is not None and user.disabled for user in users] == [True, True]
 
 
 def test_a_bearer_is_read_once(database: Database, reads: list[str]) -> None:
