@@ -6,6 +6,7 @@
     SheddingMiddleware   too much at once: come again                      503
     AuthMiddleware       token to user, and what the route takes           401, 403
     LimitsMiddleware     what the user may still send                      429
+    IntentMiddleware     a line before users or models are changed         503
     UploadMiddleware     body to the bytes of one file, bounded            400, 408, 413, 415, 503
     PlaceMiddleware      one of so many at a time                          503
     an endpoint below    query to wishes, name to model                    404, 409, 422
@@ -34,7 +35,7 @@ from edge import anomaly_answers, answers, backtest_answers, csv_answers, logs
 from edge.access import PROBES, needs
 from edge.answers import SiteAnswer
 from edge.asking import Asked, understand
-from edge.audited import AuditMiddleware
+from edge.audited import AuditMiddleware, IntentMiddleware
 from edge.draining import DrainMiddleware
 from edge.limits import LimitsMiddleware, charge
 from edge.problems import ProblemMiddleware, answering
@@ -100,6 +101,7 @@ MIDDLEWARES: tuple[tuple[Any, dict[str, Any]], ...] = (  # the outermost first
     (SheddingMiddleware, {"load": load(), "probes": PROBES}),
     (AuthMiddleware, {"authenticate": authenticate, "access": Access(ACCESS)}),
     (LimitsMiddleware, {"requests": requests, "sites": sites}),
+    *(((IntentMiddleware, {"auditor": auditor, "routes": ROUTES}),) if settings.audit else ()),
     (UploadMiddleware, {"limits": UPLOADS, "seconds": settings.body_seconds, "load": load()}),
     (PlaceMiddleware, {"load": load(), "probes": PROBES}),
 )

@@ -2,7 +2,8 @@
 
 Recorded are tokens, forecasts and whatever else a POST, PUT, PATCH or DELETE did, and every refusal and failure. Not
 recorded are probes, the documentation and what was only read. If the line cannot be written, the answer is a refusal
-(503) instead, and so is every request that would need a line, until one can be written again.
+(503) instead, and so is every request that would need a line, until one can be written again. What changes users,
+clients or models has a line before, too (`begun`), so that nothing is changed of which nothing is known.
 
 What only inner layers know they put into `scope["state"]["audit"]`, by the names of `audit.lines.FACTS`: the token's
 route whom it concerns, `edge.uploads` the digest of the file, `edge.asking` the model and its version.
@@ -30,6 +31,8 @@ logger = logging.getLogger("lastgang.audit")
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 EVENTS = frozenset({"token", "predict", "forecast", "backtest", "anomalies"})  # the first part of their paths
 REQUEST = "request"  # the event of every other route
+CHANGES = ("/users", "/clients", "/models/")  # where paths begin that change what stays
+BEGUN = "begun"
 LARGE = 131_072  # bytes; the digest of more is made in a thread, as it takes longer than going there
 
 
@@ -226,16 +229,47 @@ class AuditMiddleware:
             return
         # What an inner layer tells counts for more: whose token is given out, say.
         facts = {
-            "subject": subject,
-            "client": getattr(user, "client", None),
-            "token": getattr(user, "token_id", None),
-            "address": address,
-            "request": state.get("request_id"),
-            "method": method if method in METHODS else OTHER,
-            "route": route,
+            **_asked(scope, route),
             "status": int(status),
             "problem": refusal if status >= HTTPStatus.BAD_REQUEST else None,
             "duration_us": int(1e6 * seconds),
             **told,
         }
         await auditor.keep(event, outcome=outcome, **facts)
+
+
+class IntentMiddleware:
+    """Writes a line before something is changed that stays; stands behind the gate and the limits.
+
+    Args:
+        app: the rest of the service.
+        auditor: gives what records; asked when there is a request.
+        routes: the templates of all paths that are served.
+
+    Raises, when called:
+        TrailUnwritable: it cannot be recorded, and so is not done.
+    """
+
+    def __init__(self, app: ASGIApp, *, auditor: Callable[[], Auditor], routes: Routes) -> None:
+        self.app, self._auditor, self._route = app, auditor, routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        if scope["type"] == "http" and scope["method"] not in READING and scope["path"].startswith(CHANGES):
+            await self._auditor().keep(REQUEST, outcome=BEGUN, **_asked(scope, self._route(scope["path"])))
+        await self.app(scope, receive, send)
+
+
+def _asked(scope: Scope, route: str) -> dict[str, Any]:
+    """Return who asks for what, for a line."""
+    state, method = scope["state"], scope["method"]
+    user = state.get("user")
+    return {
+        "subject": getattr(user, "name", None),
+        "client": getattr(user, "client", None),
+        "token": getattr(user, "token_id", None),
+        "address": (scope.get("client") or ("",))[0],
+        "request": state.get("request_id"),
+        "method": method if method in METHODS else OTHER,
+        "route": route,
+    }

@@ -22,13 +22,16 @@ from audit.files import listed
 from audit.refusals import EACH, KNOWN, STRANGERS, Refusals
 from audit.trail import Trail
 from auth.access import Access, Needs, Without
+from auth.admin import add_admin
+from auth.administration import Administration
 from auth.app import create_app
+from auth.clients import ClientStore
 from auth.middleware import Authenticator, AuthMiddleware
 from auth.passwords import Passwords
 from auth.throttle import Throttle
 from auth.tokens import Tokens
 from auth.users import UserStore
-from edge.audited import AuditMiddleware, Auditor, facts_of
+from edge.audited import AuditMiddleware, Auditor, IntentMiddleware, facts_of
 from edge.metrics import Metrics
 from edge.problems import ProblemMiddleware, handle_errors
 from edge.routes import Routes
@@ -44,8 +47,9 @@ NEEDS: dict[tuple[str, str], Needs] = {
     **dict.fromkeys(OPEN, Without.TOKEN),
     ("GET", "/users/me"): Without.SCOPE,
     ("POST", "/forecast/{model}"): "forecast",
+    ("DELETE", "/users/{name}"): "users:admin",
 }
-TEMPLATES = ("/token", "/revoke", "/users/me", "/livez", "/forecast/{model}")
+TEMPLATES = ("/token", "/revoke", "/users/me", "/livez", "/forecast/{model}", "/users/{name}")
 
 
 class Site:
@@ -70,11 +74,13 @@ class Site:
         async def alive() -> Response:
             return Response()
 
+        add_admin(app, lambda: Administration(users, ClientStore(users._database), passwords))
         handle_errors(app)
+        routes = Routes(TEMPLATES)
         layer: Any = UploadMiddleware(app, limits={"/forecast/": 1_000_000}, seconds=5, load=Load(9, 9, 10**6))
+        layer = IntentMiddleware(layer, auditor=lambda: self.auditor, routes=routes)
         layer = AuthMiddleware(layer, authenticate=Authenticator(TOKENS, users._database), access=Access(NEEDS))
         layer = ProblemMiddleware(layer, seconds=5)
-        routes = Routes(TEMPLATES)
         layer = AuditMiddleware(layer, auditor=lambda: self.auditor, routes=routes, unrecorded=PROBES)
         self._app = TelemetryMiddleware(layer, routes=routes, metrics=lambda: metrics)
 
@@ -243,6 +249,26 @@ def test_what_cannot_be_recorded_is_refused(make: Callable[..., Site], sync: str
     for outcome in ("written", "failed"):
         assert site.registry.get_sample_value("lastgang_audit_lines_total", {"outcome": outcome}) == 3
     site.auditor.trail.close()
+
+
+def test_nothing_is_changed_that_cannot_be_recorded(site: Site) -> None:
+    """A change has a line before and one after; without the first it is not made, also if the log has just failed."""
+    for name in ("bob", "eve"):
+        site.users.add(name, "hash", {"forecast"})
+    site.users.grant("ada", {"users:admin"})
+    bearer = site.bearer()
+    assert site.ask("DELETE", "/users/bob", headers=bearer).status_code == 204
+    told = [some(line, "event", "outcome", "subject", "route", "target") for line in site.lines()[1:]]
+    assert told == [
+        ("request", "begun", "ada", "/users/{name}", None),
+        ("request", "ok", "ada", "/users/{name}", "bob"),
+    ]
+    site.auditor.trail.close()
+    site.folder.rename(site.folder.with_name("away"))
+    site.folder.touch()
+    answer = site.ask("DELETE", "/users/eve", headers=bearer)
+    assert (answer.status_code, answer.json()["type"]) == (503, "urn:lastgang:problem:audit-unavailable")
+    assert site.users.get("eve") is not None
 
 
 def test_counted_refusals_survive_a_log_that_fails(site: Site) -> None:
