@@ -166,9 +166,6 @@ class BoundedProtocol(HttpToolsProtocol):
         self._moved = False
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            if self._should_upgrade():
-                self._refuse(_Refusal(403, "WebSocket is not spoken here."))
         except httptools.HttpParserError as error:
             cause = error.__context__
             self._refuse(cause if isinstance(cause, _Refusal) else _Refusal(400, "This is no HTTP request."))
@@ -208,6 +205,9 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+        if self.parser.should_upgrade():
+            # The parser would not read the body of such a request, and take it for the next one.
+            raise _Refusal(403, "No other protocol, such as WebSocket, is spoken here. Send no Upgrade.")
         if len(self.pipeline) >= PIPELINED:
             raise _Refusal(400, f"More than {PIPELINED} requests were sent ahead on one connection.")
         if self._is_proxy and self.client is not None:

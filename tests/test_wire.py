@@ -210,6 +210,17 @@ def test_ordinary_clients_notice_nothing(server: Server) -> None:
     assert told[-1][2]["size"] == 20_000
 
 
+def test_a_body_is_not_taken_for_the_next_request(server: Server) -> None:
+    """Behind another protocol's name the parser would skip the length: a proxy in front would see another request."""
+    hidden = b"GET /hidden HTTP/1.1\r\n" + HOST + b"\r\n"
+    head = b"POST / HTTP/1.1\r\n" + HOST + b"Connection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: %d\r\n\r\n"
+    with server.connect() as connection:
+        connection.sendall(head % len(hidden))
+        assert answer(connection)[0] == 403
+        send(connection, [hidden])
+        assert ends(connection)
+
+
 def test_websocket(server: Server) -> None:
     """WebSocket is not spoken."""
     with server.connect() as connection:
