@@ -181,13 +181,11 @@ def test_every_fault_of_a_file_is_listed(ada: httpx.Client, week: bytes) -> None
 
 
 def test_who_am_i(ada: httpx.Client) -> None:
-    """The user behind the token, and nothing of the password."""
+    """The user behind the token and what they may do, and nothing of the password."""
     profile = ada.get("/users/me").raise_for_status().json()
-    assert (profile["username"], profile["disabled"], set(profile)) == (
-        "ada",
-        False,
-        {"username", "disabled", "created_at"},
-    )
+    assert set(profile) == {"username", "disabled", "created_at", "scopes"}
+    assert (profile["username"], profile["disabled"]) == ("ada", False)
+    assert {"forecast", "users:admin"} <= set(profile["scopes"])
 
 
 def test_a_doubtful_week_is_forecast_when_it_is_accepted(ada: httpx.Client, week: bytes) -> None:
