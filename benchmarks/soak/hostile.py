@@ -110,7 +110,7 @@ def _on_log_ins(target: Target) -> Iterator[Attack]:
     form = "Content-Type: application/x-www-form-urlencoded"
 
     def guesses(dice: random.Random) -> list[bytes | float]:
-        name = dice.choice(["admin", "mallory", f"nobody-{dice.randrange(1_000)}"])
+        name = dice.choice(["admin", "ada", f"nobody-{dice.randrange(1_000)}"])
         body = f"username={name}&password=guess-{dice.randrange(10**9)}".encode()
         return [message("POST", "/token", form, body=body)]
 

@@ -19,11 +19,11 @@ EACH = 3  # clients of a kind, at once
 def target(tmp_path_factory: pytest.TempPathFactory, store: Path) -> Iterator[Target]:
     """Give a running service with tokens to misuse; it must log neither tracebacks nor errors."""
     place = Place(tmp_path_factory.mktemp("attacked"), store, free_port())
-    settings = {"LASTGANG_FIRST_USER": "ada", "LASTGANG_FIRST_PASSWORD": PASSWORD, "LASTGANG_WORKERS": "1"}
+    settings = {"LASTGANG_FIRST_USER": "admin", "LASTGANG_FIRST_PASSWORD": PASSWORD, "LASTGANG_WORKERS": "1"}
     with Running(LAUNCH, place.environment(**settings)) as server:
         server.wait_for(READY)
         key = (place.home / "signing.key").read_text().strip()
-        yield populate(place.url, place.home / "tls.crt", key, ("ada", PASSWORD))[1]
+        yield populate(place.url, place.home / "tls.crt", key, ("admin", PASSWORD))[1]
         assert server.stop() == 0
         assert not [words for words in ("Traceback", "ERROR", PASSWORD) if words in server.output]
 
