@@ -252,14 +252,14 @@ def train(
     for name in names:
         keras.utils.set_random_seed(seed)
         model = networks.build(name, len(COLUMNS))
-        fit(model, fleet, recipe or default_recipe(training), seed=seed)
+        fit(model, fleet, recipe or default_recipe(training, name), seed=seed)
         cards.append(save(model, fleet, training, out / name))
     return cards
 
 
-def default_recipe(training: Training) -> Recipe:
-    """Return how long to train on so many sites."""
-    return MANY_SITES if len(training.profiles) > 1 else ONE_SITE
+def default_recipe(training: Training, name: str) -> Recipe:
+    """Return how long to train a network on so many sites."""
+    return MANY_SITES[name] if len(training.profiles) > 1 else ONE_SITE
 
 
 def inputs(card: ModelCard, profile: LoadProfile) -> NDArray[np.float32]:
@@ -291,9 +291,11 @@ def main(arguments: list[str] | None = None) -> int:
     given = _arguments(arguments)
     try:
         training = read_training(given.csv).without(given.leave_out)
-        recipe = default_recipe(training)
-        recipe = replace(recipe, epochs=given.epochs or recipe.epochs)
-        cards = train(training, given.out, seed=given.seed, recipe=recipe, names=given.names)
+        cards = []
+        for name in given.names:
+            recipe = default_recipe(training, name)
+            recipe = replace(recipe, epochs=given.epochs or recipe.epochs)
+            cards += train(training, given.out, seed=given.seed, recipe=recipe, names=[name])
         told = [_told(card, training) for card in cards]
     except (OSError, ValueError, ProcessingError) as error:
         print(f"models.train: {error}", file=sys.stderr)
@@ -334,7 +336,8 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("csv", nargs="?", type=Path, default=FLEET, help=csv)
     parser.add_argument("--out", type=Path, help="folder to write to; models/pretrained for the shipped fleet")
     parser.add_argument("--seed", type=int, default=0, help="of weights, order and made-up meters; default: 0")
-    epochs = f"default: {ONE_SITE.epochs} for one site, {MANY_SITES.epochs} for many"
+    many = ", ".join(f"{recipe.epochs} ({name})" for name, recipe in MANY_SITES.items())
+    epochs = f"default: {ONE_SITE.epochs} for one site; for many {many}"
     parser.add_argument("--epochs", type=int, help=epochs)
     parser.add_argument(
         "--names", type=_names, metavar="NAME,...", default=networks.NAMES, help="networks; default: both"

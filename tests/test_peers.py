@@ -167,7 +167,7 @@ def ground(home: Path) -> Ground:
 
 def test_peers_side_by_side_are_told_apart(ground: Ground, tmp_path: Path) -> None:
     """Each of two running peers counts and ends its own processes, and not those of whoever else is at work here."""
-    busy = "import time\nwhile time.process_time() < 0.1: pass\n"  # several ticks of the clock that counts it
+    busy = "import time\nwhile time.process_time() < 0.5: pass\n"  # many ticks of the clock that counts it
     command = f"{busy}from subprocess import *; Popen(['cat'], stdin=PIPE).wait()"  # cat ends with it, as its pipe does
     peer = Peer("idle", "Idle", (("-c", command),), "none")
     python = Path(sys.executable)

@@ -105,11 +105,9 @@ def test_command_repeats_what_it_did(
 def test_many_sites_are_trained_on_together(tmp_path: Path, shop: bytes, capsys: pytest.CaptureFixture[str]) -> None:
     """A file of many sites gives one model, whose card tells of each of them; sites can be left out."""
     training = read_training(write_sites(tmp_path / "sites.csv", shop, 1500))
-    assert (list(training.profiles), default_recipe(training), default_recipe(training.without(["b"]))) == (
-        ["a", "b"],
-        MANY_SITES,
-        ONE_SITE,
-    )
+    assert list(training.profiles) == ["a", "b"]
+    assert [default_recipe(training, name) for name in MANY_SITES] == list(MANY_SITES.values())
+    assert default_recipe(training.without(["b"]), "gru") == ONE_SITE
     (card,) = train(training, tmp_path / "out", recipe=QUICK, names=["gru"])
     assert card.training_data is not None
     assert card.scores is not None
