@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -231,4 +232,7 @@ def test_metrics_of_all_workers_are_told(ada: httpx.Client, week: bytes) -> None
 
     before = batches()
     ada.post("/predict/gru", files={"file": week}).raise_for_status()
+    end = time.monotonic() + 20  # a batch is told after its answers
+    while batches() == before and time.monotonic() < end:
+        time.sleep(0.1)
     assert batches() == before + 1
