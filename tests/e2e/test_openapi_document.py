@@ -109,7 +109,7 @@ UPLOAD = MODEL | {
 }
 FORM = STORE | {
     *("bad-request", "body-too-slow", "body-too-large", "invalid-request", "invalid-token-request"),
-    *("invalid-client", "too-many-log-ins", "audit-unavailable"),
+    *("invalid-client", "too-many-log-ins", "audit-unavailable", "quota-exceeded"),
 }
 LOG_IN_PROBLEMS = FORM | {
     *("busy", "invalid-credentials", "invalid-grant", "invalid-scope", "unsupported-grant-type"),
