@@ -178,7 +178,13 @@ def create_app(desk: Callable[[], TokenDesk]) -> FastAPI:
         response.headers["Cache-Control"] = "no-store"
         return access_token
 
-    @app.post("/revoke", summary="Take a token back", tags=["auth"], response_description="It is no longer good")
+    @app.post(
+        "/revoke",
+        summary="Take a token back",
+        tags=["auth"],
+        response_class=Response,
+        response_description="It is no longer good",
+    )
     async def revoke(
         request: Request,
         token: TokenField = None,

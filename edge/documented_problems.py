@@ -95,7 +95,8 @@ _OF_A_TOKEN = (
     _LIMIT,
 )
 _NO_NAME = {"type": "missing", "loc": ("body", "name"), "msg": "Field required", "input": None}
-_JSON = (RequestValidationError([_NO_NAME]), BodyTooSlow(20), BodyTooLarge(65_536), *_RECORD)
+_INVALID = RequestValidationError([_NO_NAME])
+_JSON = (HTTPException(400), _INVALID, BodyTooSlow(20), BodyTooLarge(65_536), *_RECORD)  # 400: it is no UTF-8
 _SCOPES = (
     InvalidScope("There is no scope 'forecasts'; there are: forecast, backtest"),
     BeyondOwnScopes(["models:write"]),
@@ -137,9 +138,9 @@ PROBLEMS: dict[str, tuple[Exception, ...]] = {
         WeakPassword("has 5 characters"),
     ),
     "/clients": (*_SCOPED[USERS_ADMIN], *_JSON, *_SCOPES, ClientExists("client:meter"), InvalidClientId("a b")),
-    "/clients/{name}": (*_SCOPED[USERS_ADMIN], *_RECORD, *_SCOPES[1:], UnknownClient("metre"), *_JSON[:1]),
+    "/clients/{name}": (*_SCOPED[USERS_ADMIN], *_RECORD, *_SCOPES[1:], UnknownClient("metre"), _INVALID),
     "/models/{model}/labels/{label}": (*_SCOPED[MODELS_WRITE], *_JSON, *_MODEL[:2], _LABELS),
-    "/models/{model}/rollback": (*_SCOPED[MODELS_WRITE], *_JSON[:1], *_RECORD, *_MODEL[:2], _LABELS),
+    "/models/{model}/rollback": (*_SCOPED[MODELS_WRITE], _INVALID, *_RECORD, *_MODEL[:2], _LABELS),
     "/revoke": (*_OF_A_TOKEN, *_STORE, *_RECORD),
     "/introspect": (*_OF_A_TOKEN, *_STORE, *_RECORD),
     "/.well-known/jwks.json": (),
