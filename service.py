@@ -1,5 +1,6 @@
 """Lastgang, the service: the way of a request, from token to answer.
 
+    DrainMiddleware      leaving: close the connection with the answer
     TelemetryMiddleware  an id for the request; what it took and came to
     AuditMiddleware      a line in the audit log before the answer leaves  503
     ProblemMiddleware    whatever goes wrong on the way: one shape

@@ -7,7 +7,7 @@ the application, and so are its documentation pages: it has none of its own.
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Form, Request, Response, Security
@@ -15,6 +15,7 @@ from fastapi.security import OAuth2
 from pydantic import BaseModel, ConfigDict, Field
 
 from auth.clients import Client
+from auth.clock import utc_now
 from auth.desk import Introspection, TokenDesk
 from auth.errors import InvalidCredentials, InvalidTokenRequest
 from auth.grants import AccessToken, Asked
@@ -58,10 +59,6 @@ class Profile(BaseModel):
     scopes: list[str] = Field(description="What the token of this request is good for.")
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 class LogIn:
     """Turns a name and a password into a user.
 
@@ -77,7 +74,7 @@ class LogIn:
         users: UserStore,
         passwords: Passwords,
         throttle: Throttle,
-        clock: Callable[[], datetime] = _utc_now,
+        clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._users, self._passwords, self._throttle, self._clock = users, passwords, throttle, clock
 

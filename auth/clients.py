@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
+from auth.clock import utc_now
 from auth.errors import ClientExists, InvalidClientId, UnknownClient
 from auth.scopes import parse, written
 from auth.secrets import CLIENT, hash_of, new_secret
@@ -69,10 +70,6 @@ def canonical_id(name: str) -> str:
     return PREFIX + short
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 class ClientStore:
     """The table of clients; safe to use from threads and from several processes.
 
@@ -81,7 +78,7 @@ class ClientStore:
         clock: returns the aware time now.
     """
 
-    def __init__(self, database: Database, clock: Callable[[], datetime] = _utc_now) -> None:
+    def __init__(self, database: Database, clock: Callable[[], datetime] = utc_now) -> None:
         self._engine, self._clock = database.engine, clock
 
     def add(self, name: str, scopes: Collection[str] = ()) -> tuple[Client, str]:

@@ -7,12 +7,12 @@ Out: tokens, and what is to be known of one. Refuses by raising `auth.errors`.
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from auth.clients import PREFIX
+from auth.clock import utc_now
 from auth.errors import InvalidClient, InvalidToken
 from auth.middleware import identity_of
 from auth.refresh import Revocations
@@ -22,6 +22,7 @@ from auth.standing import read_standing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from datetime import datetime
 
     from auth.budgets import Budget
     from auth.clients import Client, ClientStore
@@ -68,10 +69,6 @@ class Introspection(BaseModel):
     jti: str | None = None
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 class TokenDesk:
     """Gives tokens, takes them back, and tells of them.
 
@@ -96,7 +93,7 @@ class TokenDesk:
         *,
         refresh: RefreshTokens | None,
         requests: Budget | None = None,
-        clock: Callable[[], datetime] = _utc_now,
+        clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self.grants = grants
         self._database, self._clients, self._tokens = database, clients, tokens

@@ -9,17 +9,18 @@ from __future__ import annotations
 import asyncio
 import uuid
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from auth.clock import utc_now
 from auth.errors import InvalidClient, InvalidGrant, InvalidTokenRequest, UnsupportedGrant
 from auth.refresh import Access
 from auth.scopes import common, granted_of, written
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from auth.clients import Client
     from auth.refresh import RefreshTokens
@@ -74,10 +75,6 @@ class LogIn(Protocol):
         """Return the user, and the time from which a token is good."""
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 class Grants:
     """Gives tokens.
 
@@ -98,7 +95,7 @@ class Grants:
         refresh: RefreshTokens | None,
         *,
         password_grant: bool = True,
-        clock: Callable[[], datetime] = _utc_now,
+        clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._log_in, self._users, self._tokens, self._refresh = log_in, users, tokens, refresh
         self._password_grant, self._clock = password_grant, clock

@@ -24,7 +24,6 @@ from auth.errors import WeakSigningKey
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-ALGORITHMS = ("HS256", "RS256", "ES256")
 SHORTEST_SECRET = 32  # bytes: the size of the hash, RFC 7518 section 3.2
 WEAKEST_RSA = 3072  # bits of a key of ours: BSI TR-02102-1 asks for 3000
 WEAKEST_FOREIGN_RSA = 2048  # bits; RFC 7518 section 3.3, and what Entra ID signs with
@@ -46,7 +45,7 @@ class Key:
 
     Attributes:
         kid: what tokens call it; tells nothing of a secret.
-        algorithm: the one that it is for, of `ALGORITHMS`.
+        algorithm: the one that it is for: HS256, RS256 or ES256.
         signature_bytes: the length of each of its signatures.
         verifies: the secret, or the public key.
         signs: the secret, or the private key; None if it can only verify.

@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from auth.clients import PREFIX
+from auth.clock import utc_now
 from auth.errors import InvalidToken, NotAuthenticated
 from auth.scopes import common
 from auth.standing import Standings
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from datetime import datetime
 
     from starlette.requests import Request
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -57,10 +58,6 @@ class Identity:
     client: str
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 def bearer_of(request: Request) -> Identity:
     """Return who sends a request that the gate let in.
 
@@ -87,7 +84,7 @@ class Authenticator:
         self,
         tokens: Tokens,
         database: Database,
-        clock: Callable[[], datetime] = _utc_now,
+        clock: Callable[[], datetime] = utc_now,
         trusted: TrustedIssuer | None = None,
     ) -> None:
         self._tokens, self._standings, self._clock, self._trusted = tokens, Standings(database), clock, trusted

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
+from auth.clock import utc_now
 from auth.database import alone
 from auth.errors import InvalidScope, InvalidUserName, LastAdmin, UnknownUser, UserExists
 from auth.scopes import USERS_ADMIN, covers, parse, simplest, written
@@ -78,10 +79,6 @@ def _stored(name: str) -> str:
         raise UnknownUser(name) from None
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 class UserStore:
     """The table of users; safe to use from threads and from several processes.
 
@@ -90,7 +87,7 @@ class UserStore:
         clock: returns the aware time now.
     """
 
-    def __init__(self, database: Database, clock: Callable[[], datetime] = _utc_now) -> None:
+    def __init__(self, database: Database, clock: Callable[[], datetime] = utc_now) -> None:
         self._database, self._engine, self._clock = database, database.engine, clock
 
     def add(self, name: str, password_hash: str, scopes: Collection[str] = ()) -> User:

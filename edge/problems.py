@@ -1,6 +1,6 @@
 """Every error as one shape: problem details for HTTP APIs (RFC 9457), `application/problem+json`.
 
-`KINDS` is the one table from errors to HTTP. `ProblemMiddleware` is the outermost layer of the service: it
+`KINDS` is the one table from errors to HTTP. `ProblemMiddleware` stands around all that can refuse a request: it
 answers for what the layers below raise, and rewrites what BentoML and Starlette answer in shapes of their own.
 Nothing here redirects: Starlette would, from a path with a slash too many, to whatever host the request names.
 """
@@ -277,7 +277,7 @@ def answering(endpoint: Callable[[Any, Any], Awaitable[Response]]) -> Callable[[
 
 
 class ProblemMiddleware:
-    """The outermost layer: whatever goes wrong below, the client gets one problem document.
+    """Whatever goes wrong below, the client gets one problem document.
 
     Args:
         app: the rest of the service.

@@ -1,4 +1,4 @@
-"""The outermost layer: every request gets an id, and leaves behind what an operator wants to know of it.
+"""Every request gets an id, and leaves behind what an operator wants to know of it.
 
 The id is the client's own `X-Request-Id` if that is safe to write anywhere, and made here otherwise. It stands in
 `scope["state"]["request_id"]`, in the answer's header, as `instance` in problem documents and in every line that is
