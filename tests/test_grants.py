@@ -40,8 +40,8 @@ from auth.metadata import PATH as METADATA
 from auth.metadata import describe
 from auth.middleware import Authenticator, AuthMiddleware
 from auth.passwords import Passwords
-from auth.refresh import Access as AccessOfRefresh
 from auth.refresh import KEPT, RefreshTokens
+from auth.refresh import Access as AccessOfRefresh
 from auth.tables import REFRESH_TOKENS, REVOKED
 from auth.tokens import Tokens
 from auth.users import UserStore
