@@ -88,7 +88,8 @@ class Counters:
             sa.event.listen(engine, "connect", _hurry(_NO_WAIT[engine.dialect.name]))
             engine.dispose()  # whoever made the engine may have connected already
         if engine.dialect.name == "sqlite":
-            TABLES.create_all(engine)
+            with engine.begin() as connection:  # in one step: other workers start in the same moment
+                connection.execute(sa.schema.CreateTable(_COUNTERS, if_not_exists=True))
 
     def take(  # noqa: PLR0913  # what a window is
         self, key: str, amount: int, limit: int, until: float, seconds: float, *, whole: bool = False
