@@ -192,7 +192,7 @@ def test_the_image_holds_no_tool_and_no_secret(engine: Engine, image: str) -> No
 def test_the_image_holds_the_locked_packages(engine: Engine, image: str, bill: dict[str, Any]) -> None:
     """Every package of the lock that is for Linux, in its version, and no other; the SBOM lists them all."""
     lock = (PROJECT / "requirements.lock").read_text()
-    requirements = map(Requirement, re.findall(r"^([\w.-]+==[^\\\n]+?) *\\$", lock, re.MULTILINE))
+    requirements = map(Requirement, re.findall(r"^([\w.-]+(?:\[[^]]+\])?==[^\\\n]+?) *\\$", lock, re.MULTILINE))
     locked = {
         (each.name, str(each.specifier).removeprefix("=="))
         for each in requirements
