@@ -24,7 +24,7 @@ from audit.files import HEAD, HEAD_BYTES, Place, day_of, listed, name_of, read_p
 from audit.lines import FORMAT, LONGEST, PLAIN, checked, parse, seal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
     from typing import Self
 
@@ -106,17 +106,27 @@ class Trail:
         Raises:
             TrailUnwritable, ValueError: as `record` does.
         """
-        content: dict[str, Value] = {**checked(facts), "event": event, "outcome": outcome}
+        return self.append_all([content_of(event, outcome=outcome, **facts)])
+
+    def append_all(self, contents: Sequence[dict[str, Value]]) -> int:
+        """Write a line for each of these, all or none, with one look at what others wrote; return the last's number.
+
+        Args:
+            contents: of `content_of`, one at least.
+
+        Raises:
+            TrailUnwritable: as `record` does.
+        """
         with self._writing:
             try:
-                return self._append_once(content)
+                return self._append_once(contents)
             except _MovedError:
                 self._forget()
             except (OSError, UnreadableTrail) as error:
                 self._forget()
                 raise self._unwritable(error) from error
             try:
-                return self._append_once(content)
+                return self._append_once(contents)
             except (OSError, UnreadableTrail, _MovedError) as error:
                 self._forget()
                 raise self._unwritable(error) from error
@@ -172,7 +182,7 @@ class Trail:
         words = error.strerror if isinstance(error, OSError) else None
         return TrailUnwritable(self.folder, words or str(error))
 
-    def _append_once(self, content: dict[str, Value]) -> int:
+    def _append_once(self, contents: Sequence[dict[str, Value]]) -> int:
         self._hold()
         try:
             self._catch_up()
@@ -182,7 +192,7 @@ class Trail:
             now = self._clock()
             if self._due(now):
                 self._turn_over(now)
-            return self._put(content, now)
+            return self._put(contents, now)
         finally:
             self._release()
 
@@ -251,13 +261,17 @@ class Trail:
         place = self._place
         return not place.end or place.end >= self._max_bytes or place.key != self._key_id or place.day < _day(now)
 
-    def _put(self, content: dict[str, Value], now: datetime) -> int:
-        """Write one line at the place, wholly or not at all."""
-        place = self._place
-        seq = place.seq + 1
-        line, sealed = seal({**content, "seq": seq, "time": _written(now), "prev": place.hash}, self._key)
-        self._write(line)
-        self._remember(Place(place.name, place.end + len(line), seq, sealed, place.key))
+    def _put(self, contents: Sequence[dict[str, Value]], now: datetime) -> int:
+        """Write lines at the place, all of them or none."""
+        place, time = self._place, _written(now)
+        seq, sealed, lines = place.seq, place.hash, []
+        for content in contents:
+            seq += 1
+            line, sealed = seal({**content, "seq": seq, "time": time, "prev": sealed}, self._key)
+            lines.append(line)
+        data = b"".join(lines)
+        self._write(data)
+        self._remember(Place(place.name, place.end + len(data), seq, sealed, place.key))
         return seq
 
     def _write(self, data: bytes) -> None:
@@ -297,7 +311,7 @@ class Trail:
         opened: dict[str, Value] = {"format": FORMAT, "chain": "sha256" if self._key is None else "hmac-sha256"}
         if self._key is not None:
             opened["key"] = self._key_id
-        self._put({"event": "trail.file", "outcome": OUTCOME_OK, **opened}, now)
+        self._put([{**content_of("trail.file"), **opened}], now)
         self._sync_folder()
         self._prune(now, former.day)
 
@@ -323,8 +337,8 @@ class Trail:
         old = [(path, follower) for path, follower in pairwise(files) if day_of(path.name) < oldest]
         for path, follower in old:
             last = int(follower.name[:12]) - 1
-            told = {"event": "trail.pruned", "outcome": OUTCOME_OK}
-            self._put({**told, "target": path.name, "first": int(path.name[:12]), "last": last}, now)
+            told = content_of("trail.pruned", target=path.name, first=int(path.name[:12]), last=last)
+            self._put([told], now)
             path.unlink()
 
     def _recover(self, head: bytes, remembered: Place | None) -> None:
@@ -384,7 +398,7 @@ class Trail:
                 rest += b"\n"
                 self._place = replace(self._place, end=self._place.end + 1)
             facts |= {"damaged_bytes": len(rest), "damaged_sha256": hashlib.sha256(rest).hexdigest()}
-        self._put({"event": "trail.recovered", "outcome": "failed", **facts}, now)
+        self._put([{**content_of("trail.recovered", outcome="failed"), **facts}], now)
 
     def _to_disk(self) -> None:
         wanted = self._appended
@@ -408,6 +422,15 @@ class Trail:
         while not self._closed.wait(EVERY):
             with suppress(OSError):  # told to whoever writes next
                 self._to_disk()
+
+
+def content_of(event: str, *, outcome: str = OUTCOME_OK, **facts: Value) -> dict[str, Value]:
+    """Return what a line will tell besides its number, time and place in the chain.
+
+    Raises:
+        ValueError: there is no fact of this name.
+    """
+    return {**checked(facts), "event": event, "outcome": outcome}
 
 
 def _day(moment: datetime) -> str:

@@ -41,7 +41,10 @@ SETTLE = 60.0  # seconds at most
 
 @dataclass(frozen=True)
 class Figures:
-    """What was measured at one concurrency; times in milliseconds."""
+    """What was measured at one concurrency; times in milliseconds.
+
+    `processor_ms` is what all processes of the service spent on a request; neighbours on the machine change it least.
+    """
 
     concurrency: int
     requests: int
@@ -49,6 +52,7 @@ class Figures:
     p50_ms: float
     p99_ms: float
     per_second: float
+    processor_ms: float
 
 
 @contextmanager
@@ -118,18 +122,32 @@ async def client(
     return errors
 
 
-async def measure(url: httpx.URL, context: ssl.SSLContext, message: bytes, concurrency: int, requests: int) -> Figures:
+async def measure(  # noqa: PLR0913, PLR0917  # what is measured, and how
+    url: httpx.URL,
+    context: ssl.SSLContext,
+    message: bytes,
+    concurrency: int,
+    requests: int,
+    process: psutil.Process,
+) -> Figures:
     """Measure one concurrency, after a tenth of the requests to warm up."""
     times: list[float] = []
+    spent = 0.0
     for total in (max(requests // 10, concurrency), requests):
         times.clear()
         turns = iter(tqdm(range(total), desc=f"{concurrency} at a time", disable=total < requests))
-        start = time.perf_counter()
+        start, spent = time.perf_counter(), processor(process)
         clients = [client(url, context, message, times, turns) for _ in range(concurrency)]
         errors = sum(await asyncio.gather(*clients))
-        seconds = time.perf_counter() - start
+        seconds, spent = time.perf_counter() - start, processor(process) - spent
     cuts = statistics.quantiles(times, n=100)
-    return Figures(concurrency, len(times), errors, cuts[49] * 1e3, cuts[98] * 1e3, len(times) / seconds)
+    rate, each = len(times) / seconds, 1e3 * spent / len(times)
+    return Figures(concurrency, len(times), errors, cuts[49] * 1e3, cuts[98] * 1e3, rate, each)
+
+
+def processor(process: psutil.Process) -> float:
+    """Return the seconds of processor time that this process and those below it have spent."""
+    return float(sum(sum(one.cpu_times()[:2]) for one in _tree(process)))
 
 
 def memory(process: psutil.Process) -> float:
@@ -153,12 +171,14 @@ def main() -> None:
         message = request(url, token, week)
         idle = memory(process)
         rows = [
-            uvloop.run(measure(url, context, message, concurrency, given.requests)) for concurrency in given.concurrency
+            uvloop.run(measure(url, context, message, concurrency, given.requests, process))
+            for concurrency in given.concurrency
         ]
         loaded = memory(process)
-    print("| at a time | p50 ms | p99 ms | requests/s | errors |\n|---|---|---|---|---|")
+    print("| at a time | p50 ms | p99 ms | requests/s | processor ms | errors |\n|---|---|---|---|---|---|")
     for row in rows:
-        print(f"| {row.concurrency} | {row.p50_ms:.1f} | {row.p99_ms:.1f} | {row.per_second:.0f} | {row.errors} |")
+        cells = f"{row.p50_ms:.1f} | {row.p99_ms:.1f} | {row.per_second:.0f} | {row.processor_ms:.2f} | {row.errors}"
+        print(f"| {row.concurrency} | {cells} |")
     print(f"\nReady after {ready:.1f} s. Worker: {idle:.0f} MB idle, {loaded:.0f} MB after the load.")
     if given.out:
         figures = {"ready_s": ready, "idle_mb": idle, "loaded_mb": loaded, "rows": [asdict(row) for row in rows]}

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from audit.errors import TrailUnwritable
 from audit.refusals import Refusals
-from audit.trail import LINE, Trail
+from audit.trail import LINE, Trail, content_of
 from edge.problems import problem
 from edge.routes import METHODS, OTHER, Routes
 from edge.timing import RECORD
@@ -66,6 +66,7 @@ class Auditor:
         self.trail, self._actor, self._pid, self._observe = trail, actor, pid, observe
         self.refusals = Refusals()
         self.failing = False
+        self._waiting: list[tuple[dict[str, Any], asyncio.Future[None]]] = []
         self._refused = 0  # requests, since the log fails
         self._timer: asyncio.TimerHandle | None = None
 
@@ -85,7 +86,7 @@ class Auditor:
             TrailUnwritable: it cannot be recorded, and so must not be answered.
         """
         try:
-            self.trail.append(event, outcome=outcome, **facts)
+            await self._together(content_of(event, outcome=outcome, **facts))
             if self.trail.sync == LINE:
                 await asyncio.to_thread(self.trail.settle)
         except TrailUnwritable as error:
@@ -97,6 +98,35 @@ class Auditor:
             raise
         self.failing = False
         self._observe("written")
+
+    async def _together(self, content: dict[str, Any]) -> None:
+        """Write a line with those of all requests that the event loop has in its hands now.
+
+        Workers lock one another out while they write. Two that were busy spent 0.3 ms of each request on that when
+        each line was written by itself, and a batch of the model answers up to 32 requests in one moment.
+        """
+        loop = asyncio.get_running_loop()
+        written: asyncio.Future[None] = loop.create_future()
+        if not self._waiting:
+            loop.call_soon(self._write)
+        self._waiting.append((content, written))
+        await written
+
+    def _write(self) -> None:
+        """Write all lines that wait. One whose request was given up meanwhile is written, too: the work was done."""
+        waiting, self._waiting = self._waiting, []
+        error: Exception | None = None
+        try:
+            self.trail.append_all([content for content, _ in waiting])
+        except Exception as failure:  # noqa: BLE001  # whatever it is, those who wait have to be told
+            error = failure
+        for _, written in waiting:
+            if written.done():
+                continue
+            if error is None:
+                written.set_result(None)
+            else:
+                written.set_exception(error)
 
     async def resume(self) -> None:
         """Find out whether a log that failed can be written again, before anything is done that would need a line.

@@ -3,9 +3,11 @@
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -40,6 +42,20 @@ def private_server() -> Iterator[str]:
             _run(programs / "pg_ctl", "-D", str(data), "-w", "-m", "immediate", "stop")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def restart(url: str, stop: signal.Signals) -> Callable[[], None]:
+    """Stop a private server by a signal; give what starts it again."""
+    folder = Path(url.partition("?host=")[2])
+    file = folder / "data" / "postmaster.pid"
+    os.kill(int(file.read_text().split()[0]), stop)
+    end = time.monotonic() + 60
+    while file.exists():
+        assert time.monotonic() < end, "PostgreSQL does not stop"
+        time.sleep(0.1)
+    options = f"-c listen_addresses='' -c unix_socket_directories='{folder}' -c fsync=off"
+    control = (_programs() / "pg_ctl", "-D", str(folder / "data"), "-l", str(folder / "log"))
+    return lambda: _run(*control, "-w", "-t", "60", "-o", options, "start")
 
 
 def _programs() -> Path:

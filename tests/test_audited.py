@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from audit.checking import extent_of, verify
+from audit.errors import TrailUnwritable
 from audit.files import listed
 from audit.refusals import EACH, KNOWN, STRANGERS, Refusals
 from audit.trail import Trail
@@ -329,3 +330,31 @@ def test_the_line_of_a_count_is_bounded() -> None:
     assert some(told, "count", "targets", "subjects") == (3_000, {"ada": 3_000}, None)
     assert isinstance(told["addresses"], dict)
     assert (len(told["addresses"]), told["addresses"]["others"]) == (10, 2_000)
+
+
+def test_lines_of_one_moment_are_written_together(tmp_path: Path) -> None:
+    """One write for all that wait, in the order of their coming, and a failure told to each of them."""
+    folder = tmp_path / "audit"
+    trail = Trail(folder)
+    auditor = Auditor(trail, "os:root", os.getpid())
+    whole: Callable[..., int] = trail.append_all
+    groups: list[int] = []
+    trail.append_all = lambda contents: (groups.append(len(contents)), whole(contents))[1]  # type: ignore[method-assign]
+
+    async def many(subjects: range) -> list[BaseException | None]:
+        told = [auditor.keep("predict", outcome="ok", subject=str(number)) for number in subjects]
+        return await asyncio.gather(*told, return_exceptions=True)
+
+    assert asyncio.run(many(range(5))) == [None] * 5
+    assert groups == [5]
+    folder.rename(tmp_path / "away")
+    folder.write_text("in its place")
+    refused = asyncio.run(many(range(5, 8)))
+    assert [type(error) for error in refused] == [TrailUnwritable] * 3
+    folder.unlink()
+    (tmp_path / "away").rename(folder)
+    assert asyncio.run(many(range(8, 10))) == [None] * 2
+    trail.close()
+    lines = [json.loads(line) for file in listed(folder) for line in file.read_text().splitlines()]
+    assert [line["subject"] for line in lines if line["event"] == "predict"] == [*map(str, range(5)), "8", "9"]
+    assert verify(extent_of(folder)).broken is None

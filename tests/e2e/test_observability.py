@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -75,11 +76,16 @@ def test_a_service_tells_of_itself(
     documented = set(re.findall(r"^\| `(lastgang_\w+)` \|", table, re.MULTILINE))
     outside = scrape(metrics_port)
     for text in (inside, outside):
-        names = set(re.findall(r"^# TYPE (\S+) ", text, re.MULTILINE))
-        assert names <= documented
-        assert documented - names <= {"lastgang_model_switches_total", "lastgang_audit_lines_total"}
+        listed = set(re.findall(r"^# TYPE (\S+) ", text, re.MULTILINE))
+        assert listed <= documented
+        assert documented - listed <= {"lastgang_model_switches_total", "lastgang_audit_lines_total"}
     assert 'lastgang_requests_total{method="POST",route="/predict/{model}",status="200"} 1.0' in outside
 
+    names = {"POST /token", "POST /predict/{model}", "GET /metrics", "GET other"}
+    end = time.monotonic() + 30  # spans are sent every two seconds, and a worker that is killed sends no more
+    while not names <= {span.name for span in collector.spans} and time.monotonic() < end:
+        time.sleep(0.1)
+    assert names <= {span.name for span in collector.spans}
     before = requests(outside)
     first = a_worker(running)
     first.kill()
@@ -88,8 +94,6 @@ def test_a_service_tells_of_itself(
     assert not list((place.store / "prometheus_multiproc_dir").glob(f"*_{first.pid}.db"))
 
     assert running.stop() == 0
-    names = {span.name for span in collector.spans}
-    assert {"POST /token", "GET /metrics", "GET other"} <= names
     assert b"nightingale" not in collector.raw
 
 
