@@ -43,6 +43,7 @@ from edge.problems import ProblemMiddleware, answering
 from edge.queries import ANOMALIES, BACKTEST, FORECAST, PREDICT
 from edge.renewal import Renewal
 from edge.routes import Routes
+from edge.scraping import keep_apart
 from edge.shedding import PlaceMiddleware, SheddingMiddleware
 from edge.telemetry import TelemetryMiddleware
 from edge.timing import stage
@@ -111,6 +112,7 @@ install(
     Bounds(settings.max_connections, settings.head_seconds, settings.answer_seconds, settings.trusted_proxies),
     Renewal(settings.certificate, settings.private_key),
 )
+keep_apart()
 
 
 @bentoml.service(

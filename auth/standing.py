@@ -66,6 +66,8 @@ class Standings:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._changes: int | None = None
+        self._has_looked = False
+        self._seen: int | None = None
         self._known: dict[tuple[str, str, str], Standing] = {}
 
     async def get(self, user: str, client: str, token: str) -> Standing:
@@ -79,7 +81,7 @@ class Standings:
         Raises:
             SQLAlchemyError: the database cannot be read.
         """
-        changes = self._database.changes()
+        changes = self._look()
         if changes is None:
             return await asyncio.to_thread(read_standing, self._database, user, client, token)
         if changes != self._changes or len(self._known) >= MOST:
@@ -89,3 +91,17 @@ class Standings:
         if asked not in known:
             known[asked] = await asyncio.to_thread(read_standing, self._database, *asked)
         return known[asked]
+
+    def _look(self) -> int | None:
+        """Return what `Database.changes` says, looked at once for all that the event loop has in its hands now.
+
+        Every request of one turn of the loop had come before the turn began, so no change before it is missed.
+        """
+        if not self._has_looked:
+            self._seen = self._database.changes()
+            self._has_looked = True
+            asyncio.get_running_loop().call_soon(self._end_turn)
+        return self._seen
+
+    def _end_turn(self) -> None:
+        self._has_looked = False

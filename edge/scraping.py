@@ -6,8 +6,12 @@ that have, so that no count is lost and the folder does not grow, however often 
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import os
+import secrets
+import shutil
+import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
@@ -24,8 +28,24 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # the library's own name; BentoML sets it for its workers
+_OWN = "lastgang-metrics-"  # where the name of such a folder begins
 _MERGED = 0  # stands for the processes that have ended; no process has this id
 _ADDED_UP = ("counter", "histogram")  # kinds of files whose numbers outlive their process
+
+
+def keep_apart() -> None:
+    """Name a folder to BentoML that no other service has; in the parent of the workers, before it starts them.
+
+    BentoML's own lies in its store and is emptied at each start: a second service on a store would take the counts of
+    the first away for good. This one is made only when workers are started.
+    """
+    if FOLDER in os.environ:  # this is one of them
+        return
+    from bentoml._internal.configuration.containers import BentoMLContainer  # noqa: PLC0415  # imported before
+
+    folder = Path(tempfile.gettempdir()) / f"{_OWN}{secrets.token_hex(8)}"
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    BentoMLContainer.prometheus_multiproc_dir.set(str(folder))
 
 
 class Shared:

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -332,14 +332,18 @@ def test_the_line_of_a_count_is_bounded() -> None:
     assert (len(told["addresses"]), told["addresses"]["others"]) == (10, 2_000)
 
 
-def test_lines_of_one_moment_are_written_together(tmp_path: Path) -> None:
+def test_lines_of_one_moment_are_written_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One write for all that wait, in the order of their coming, and a failure told to each of them."""
     folder = tmp_path / "audit"
     trail = Trail(folder)
     auditor = Auditor(trail, "os:root", os.getpid())
-    whole: Callable[..., int] = trail.append_all
-    groups: list[int] = []
-    trail.append_all = lambda contents: (groups.append(len(contents)), whole(contents))[1]  # type: ignore[method-assign]
+    append_all, groups = trail.append_all, list[int]()
+
+    def counted(contents: Sequence[dict[str, Any]]) -> int:
+        groups.append(len(contents))
+        return append_all(contents)
+
+    monkeypatch.setattr(trail, "append_all", counted)
 
     async def many(subjects: range) -> list[BaseException | None]:
         told = [auditor.keep("predict", outcome="ok", subject=str(number)) for number in subjects]

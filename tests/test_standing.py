@@ -128,6 +128,31 @@ def test_a_change_by_another_process_counts_at_once(database: Database, tmp_path
     assert len(reads) == 6
 
 
+def test_requests_of_one_moment_share_a_look(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One look for all that the event loop has in its hands, and another as soon as it has taken up what came since."""
+    known = Standings(database)
+    looks: list[int | None] = []
+    look = database.changes
+
+    def counted() -> int | None:
+        looks.append(look())
+        return looks[-1]
+
+    monkeypatch.setattr(database, "changes", counted)
+
+    async def two_moments() -> tuple[list[Standing], list[Standing]]:
+        first = await asyncio.gather(*(known.get("ada", "lastgang", TOKEN) for _ in range(5)))
+        before = len(looks)
+        UserStore(database).set_disabled("ada", disabled=True)
+        second = await asyncio.gather(*(known.get("ada", "lastgang", TOKEN) for _ in range(5)))
+        assert (before, len(looks)) == (1, 2)
+        return first, second
+
+    first, second = asyncio.run(two_moments())
+    assert [one.user is not None and one.user.disabled for one in first] == [False] * 5
+    assert [one.user is not None and one.user.disabled for one in second] == [True] * 5
+
+
 def test_a_change_by_this_very_process_counts_at_once(database: Database) -> None:
     """A worker that changes a password itself looks from a connection of its own, too."""
     known = Standings(database)

@@ -21,7 +21,7 @@ def test_the_clock_jumps(tmp_path_factory: pytest.TempPathFactory, gru_only: Pat
     library = faketime()
     place = Place(tmp_path_factory.mktemp("jumping"), gru_only, free_port())
     clock = place.home / "clock"
-    set_clock(clock, 0)
+    set_clock(clock, -HOURS - 1)  # when the user's password is set: what is older than that is never good
     fake = {
         "LD_PRELOAD": str(library),
         "FAKETIME_TIMESTAMP_FILE": str(clock),
@@ -29,6 +29,7 @@ def test_the_clock_jumps(tmp_path_factory: pytest.TempPathFactory, gru_only: Pat
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
     }
     with serving(place, LASTGANG_WORKERS="1", **fake) as running:
+        set_clock(clock, 0)
         faulty = Faulty(place, running)
         told: list[tuple[int, str, str]] = []
         with crowd(place, faulty.tokens) as asking:

@@ -33,11 +33,9 @@ def told(
     tmp_path_factory: pytest.TempPathFactory, store: Path, collector: Collector, metrics_port: int
 ) -> Iterator[tuple[Place, Running]]:
     """Give a service that tells all that it can."""
-    # A store of its own: BentoML empties the folder of the metrics in it at each start.
-    own = tmp_path_factory.mktemp("bentoml")
-    (own / "models").symlink_to(store / "models")
-    place = Place(tmp_path_factory.mktemp("home"), own, free_port())
+    place = Place(tmp_path_factory.mktemp("home"), store, free_port())
     settings = {
+        "TMPDIR": str(place.home),
         "LASTGANG_FIRST_USER": "ada",
         "LASTGANG_FIRST_PASSWORD": PASSWORD,
         "LASTGANG_LOG_FORMAT": "json",
@@ -91,9 +89,11 @@ def test_a_service_tells_of_itself(
     first.kill()
     first.wait(60)  # until its parent has noticed
     assert requests(scrape(metrics_port)) >= before
-    assert not list((place.store / "prometheus_multiproc_dir").glob(f"*_{first.pid}.db"))
+    (folder,) = place.home.glob("lastgang-metrics-*")
+    assert not list(folder.glob(f"*_{first.pid}.db"))
 
     assert running.stop() == 0
+    assert not folder.exists()
     assert b"nightingale" not in collector.raw
 
 
