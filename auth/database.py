@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     _File = tuple[int, int]  # device and inode
 
 BUSY = 10  # seconds that a connection to SQLite waits for the write of another one
+ANSWERS_WITHIN = 5  # seconds in which a server takes a connection, or takes note of what was sent to it
 LOCK = 0x4C41_5354_4741_4E47  # of PostgreSQL's advisory locks: "LASTGANG"
 MIGRATIONS = Path(__file__).with_name("migrations")
 
@@ -218,4 +219,9 @@ def _prepare(connection: DBAPIConnection, _: Any) -> None:
 
 
 def _server(place: sa.URL) -> sa.Engine:
-    return sa.create_engine(place, hide_parameters=True, pool_pre_ping=True)
+    patience: dict[str, Any] = {}
+    if place.get_backend_name() == "postgresql":
+        # Else the system waits for minutes for a machine that is off or a network that swallows, and a thread with it.
+        patience = {"connect_timeout": ANSWERS_WITHIN, "tcp_user_timeout": 1_000 * ANSWERS_WITHIN}
+        patience = {name: value for name, value in patience.items() if name not in place.query}
+    return sa.create_engine(place, hide_parameters=True, pool_pre_ping=True, connect_args=patience)

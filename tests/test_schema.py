@@ -1,8 +1,10 @@
 """The schema is made and brought up to date once, by whoever comes first; every other one waits, or is refused."""
 
+import socket
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +188,19 @@ def test_unusable_database(url: str, problem: str) -> None:
         assert problem in refusal.value.problem
         assert "geheim" not in str(refusal.value)
         assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("query", ["", "?connect_timeout=3"])
+def test_a_server_that_does_not_answer(query: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for minutes for a machine that takes connections and says nothing; the URL may say how long."""
+    monkeypatch.setattr("auth.database.ANSWERS_WITHIN", 2)  # libpq knows no less
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        start = time.monotonic()
+        with pytest.raises(UnusableDatabase):
+            open_database(f"postgresql+psycopg://someone@127.0.0.1:{silent.getsockname()[1]}/some{query}")
+        seconds = time.monotonic() - start
+    assert seconds < 30
+    assert seconds > 2.9 or not query
 
 
 def test_not_a_database(tmp_path: Path) -> None:
