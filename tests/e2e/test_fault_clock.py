@@ -59,7 +59,7 @@ def test_the_clock_jumps(tmp_path_factory: pytest.TempPathFactory, gru_only: Pat
 
 def faketime() -> Path:
     """Return the library, installed where that is allowed."""
-    installed = subprocess.run([INSTALL], capture_output=True, text=True, timeout=300, check=False)
+    installed = subprocess.run([INSTALL], capture_output=True, text=True, timeout=660, check=False)
     if installed.returncode:
         pytest.skip(installed.stderr)
     return next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
