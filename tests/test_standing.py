@@ -1,9 +1,10 @@
 """How a bearer stands, as a worker knows it: read once, and again after every change by anyone."""
 
 import asyncio
+import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -97,6 +98,41 @@ def test_a_database_that_is_moved_away_and_back(database: Database) -> None:
     other.replace(path)
     users = [one.user for one in get(standings, "ada", "ada")]
     assert [user is not None and user.disabled for user in users] == [True, True]
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_database_that_is_moved_back_before_its_log(database: Database, asked: bool) -> None:
+    """Connections that were opened between the two made a log of their own: they end when the right one is there.
+
+    What is only in SQLite's write-ahead log (`-wal`), here a revocation, would stay unseen by them for good.
+    """
+    path = Path(str(database.engine.url.database))
+    standings = Standings(database)
+    with closing(sqlite3.connect(path)) as another:
+        another.execute("INSERT INTO revoked_tokens VALUES (?, ?)", (TOKEN, (NOW + timedelta(hours=1)).timestamp()))
+        another.commit()
+        assert get(standings, "ada")[0].revoked
+        files = [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm")]
+        for file in files:
+            file.rename(f"{file}.away")
+        for file in files:
+            if asked:
+                with suppress(OperationalError):
+                    get(standings, "ada")
+            database.changes()
+            Path(f"{file}.away").replace(file)
+        assert all(one.revoked for one in get(standings, "ada", "ada"))
+    assert read_standing(database, "ada", "anyone", TOKEN).revoked
+
+
+def test_a_copy_of_the_file_alone_has_every_change(database: Database, tmp_path: Path) -> None:
+    """No change waits in the log: a file that is copied or moved without it knows of each revocation."""
+    path, copy = Path(str(database.engine.url.database)), tmp_path / "copy.db"
+    for number in range(3):
+        Revocations(database).add(str(number) * 32, NOW + timedelta(hours=1), NOW)
+        shutil.copyfile(path, copy)
+        with open_database(f"sqlite:///{copy}") as restored:
+            assert read_standing(restored, "ada", "anyone", str(number) * 32).revoked
 
 
 def test_a_bearer_is_read_once(database: Database, reads: list[str]) -> None:
