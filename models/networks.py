@@ -91,9 +91,22 @@ def _scale(power: Any) -> Any:
 
 
 def _size(differences: Any) -> Any:
+    """Give the mean absolute difference: (b, m, 1) → (b, 1, 1)."""
     from keras import ops  # noqa: PLC0415
 
-    return ops.mean(ops.abs(differences), axis=1, keepdims=True)
+    return (_sum(ops.abs(differences)[:, :, 0]) / differences.shape[1])[:, :, None]
+
+
+def _squeezed(values: Any) -> Any:
+    """Give the inverse hyperbolic sine, in which small values are themselves and large ones are logarithms.
+
+    As its definition has it, to 1e-7: `arcsinh` cares for numbers beyond 1e19, which windows of a scale never have, and
+    takes twice as long.
+    """
+    from keras import ops  # noqa: PLC0415
+
+    sizes = ops.abs(values)
+    return ops.sign(values) * ops.log(sizes + ops.sqrt(sizes * sizes + 1.0))
 
 
 def _days(power: Any) -> Any:
@@ -118,25 +131,24 @@ def _alike(power: Any) -> Any:
 
     week, first, last = power[:, :, 0], LAGS[-1], WINDOW - HORIZON
     level = week[:, first:last]
-    total, unlike = 0.0, {}
+    total, sharpnesses, forecasts = 0.0, dict(ALIKE), []
     # Slices, one lag at a time: XLA makes one loop of them, where a gather of the same numbers takes far longer.
     for count, lag in enumerate(LAGS, start=1):
         now = week[:, WINDOW - 1 - lag, None]
         total = total + ops.abs(week[:, first - lag : last - lag] - level - now)
-        unlike[count] = total / count
-    forecasts = [_after(power, unlike[lags], sharpness) for lags, sharpness in ALIKE]
-    return ops.concatenate(forecasts, axis=-1)
+        if sharpness := sharpnesses.get(count):
+            forecasts.append(_after(week[:, first:], total / count, sharpness))
+    return ops.stack(forecasts, axis=-1)
 
 
-def _after(power: Any, unlike: Any, sharpness: float) -> Any:
-    """Give the mean of what came after each moment, the likest first: (b, 672, 1), (b, m) → (b, 8, 1)."""
+def _after(week: Any, unlike: Any, sharpness: float) -> Any:
+    """Give the mean of what came after each moment, the likest first: (b, m + 8), (b, m) → (b, 8)."""
     from keras import ops  # noqa: PLC0415
 
-    usual = ops.mean(unlike, axis=1, keepdims=True) + FAINT
-    likeness = ops.softmax(-sharpness * unlike / usual, axis=-1)[:, None, :]
-    first = LAGS[-1]
-    came = [power[:, first + step : WINDOW - HORIZON + step] for step in range(HORIZON + 1)]
-    mean = ops.transpose(ops.matmul(likeness, ops.concatenate(came, axis=-1)), (0, 2, 1))
+    usual = _sum(unlike) / unlike.shape[1] + FAINT
+    # The likest is never less like than usual, so its weight is exp(-sharpness) at least and the sum is never zero.
+    weights = ops.exp(-sharpness / usual * unlike)
+    mean = _lagged(weights, week, HORIZON + 1, 20) / _sum(weights)
     return mean[:, 1:] - mean[:, :1]
 
 
@@ -149,11 +161,8 @@ def _autoregression(power: Any) -> Any:
     from keras import ops  # noqa: PLC0415
 
     changes = power[:, 1:, 0] - power[:, :-1, 0]
-    padded = ops.pad(changes, [[0, 0], [0, ORDER + 1]])
-    # Slices again, as above.
-    products = [padded[:, :WINDOW] * padded[:, lag : lag + WINDOW] for lag in range(ORDER)]
-    products.append(ops.pad(padded[:, : WINDOW - 1] * padded[:, ORDER : ORDER + WINDOW - 1], [[0, 0], [0, 1]]))
-    of_lag = _sum(ops.stack(products, axis=1)) / (WINDOW - 1)
+    padded = ops.pad(changes, [[0, 0], [0, 1]])
+    of_lag = _lagged(padded, padded, ORDER + 1, ORDER) / (WINDOW - 1)
     around = ops.concatenate([ops.flip(of_lag[:, 1:], axis=1), of_lag], axis=1)
     rows = [around[:, ORDER - row : 2 * ORDER - row] for row in range(ORDER)]
     ridge = (RIDGE * of_lag[:, :1] + FLOOR)[:, :, None] * np.eye(ORDER, dtype=np.float32)
@@ -165,12 +174,33 @@ def _autoregression(power: Any) -> Any:
     return ops.cumsum(changes[:, -HORIZON:], axis=1)[:, :, None]
 
 
-def _sum(values: Any) -> Any:
-    """Sum up the last axis, of whole rows of 24 first: XLA does these side by side and a long row one by one."""
+def _lagged(values: Any, others: Any, lags: int, width: int) -> Any:
+    """Sum up the products of values with those that come so many steps later: (b, m), (b, m or more) → (b, lags).
+
+    What is missing at the end counts as zero. All by products of matrices, which XLA does at the speed of the
+    processor, where it takes sums along a row one number after the other: the row is folded to `width`, a divisor of m
+    and no less than the largest lag; then each lag is a diagonal of what the folded rows have in common.
+    """
     from keras import ops  # noqa: PLC0415
 
-    rows = ops.reshape(values, (-1, *values.shape[1:-1], WINDOW // PAST, PAST))
-    return ops.sum(ops.sum(rows, axis=-2), axis=-1)
+    steps = values.shape[1]
+    others = ops.pad(others, [[0, 0], [0, max(0, steps + width - others.shape[1])]])
+    rows, these, next_ones = (
+        ops.reshape(part, (-1, steps // width, width))
+        for part in (values, others[:, :steps], others[:, width : steps + width])
+    )
+    products = ops.matmul(
+        ops.transpose(rows, (0, 2, 1)), ops.concatenate([these, next_ones[:, :, : lags - 1]], axis=-1)
+    )
+    on_diagonal = np.stack([np.eye(width, width + lags - 1, lag, dtype=np.float32) for lag in range(lags)], axis=-1)
+    return ops.matmul(ops.reshape(products, (-1, products.shape[1] * products.shape[2])), on_diagonal.reshape(-1, lags))
+
+
+def _sum(values: Any) -> Any:
+    """Sum up rows, as a product of matrices for the reason above: (b, m) → (b, 1)."""
+    from keras import ops  # noqa: PLC0415
+
+    return ops.matmul(values, np.ones((values.shape[1], 1), np.float32))
 
 
 def _solve(left: Any, right: Any) -> Any:
@@ -198,7 +228,7 @@ def _fold(load: Any, power: Any, days: Any, alike: Any) -> Any:
     coming = ops.pad(ops.ones_like(power[:, :HORIZON]), [[0, 0], [PAST, 0], [0, 0]])
     character = ops.repeat(_character(power, days), STEPS, axis=1)
     alike = ops.pad(alike, [[0, 0], [PAST, 0], [0, 0]])
-    powers = ops.arcsinh(ops.concatenate([days, changes, alike], axis=-1))
+    powers = _squeezed(ops.concatenate([days, changes, alike], axis=-1))
     return ops.concatenate([powers, calendar, coming, character], axis=-1)
 
 
@@ -213,18 +243,19 @@ def _character(power: Any, days: Any) -> Any:
     changes = power[:, 1:] - power[:, :-1]
     past = days[:, :PAST]
     unlike = past[:, :, 1:7] - past[:, :, :1] - (past[:, -1:, 1:7] - past[:, -1:, :1])
-    sizes = [_size(changes), _size(power[:, DAY:] - power[:, :-DAY]), _size(changes[:, -HORIZON:]), _size(unlike)]
+    sizes = [_size(changes), _size(power[:, DAY:] - power[:, :-DAY]), _size(changes[:, -HORIZON:])]
+    sizes.append(ops.mean(ops.abs(unlike), axis=1, keepdims=True))
     places = [reduce(power, axis=1, keepdims=True) for reduce in (ops.mean, ops.min, ops.max)]
     spread = ops.std(power, axis=1, keepdims=True)
     logs = ops.log(ops.concatenate([*sizes, spread], axis=-1) + FAINT)
-    return ops.concatenate([logs, ops.arcsinh(ops.concatenate(places, axis=-1))], axis=-1)
+    return ops.concatenate([logs, _squeezed(ops.concatenate(places, axis=-1))], axis=-1)
 
 
 def _with_step(states: Any, power: Any) -> Any:
     """Add to each of the 8 states the last 24 changes and which step it is: (b, 8, units + 32)."""
     from keras import ops  # noqa: PLC0415
 
-    changes = ops.arcsinh((power[:, -CHANGES:] - power[:, -CHANGES - 1 : -1])[:, :, 0])
+    changes = _squeezed((power[:, -CHANGES:] - power[:, -CHANGES - 1 : -1])[:, :, 0])
     changes = ops.repeat(changes[:, None, :], HORIZON, axis=1)
     step = ops.ones_like(power[:, :HORIZON]) * np.eye(HORIZON, dtype=np.float32)[None]
     return ops.concatenate([states, changes, step], axis=-1)

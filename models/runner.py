@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 _Call = Callable[[Any], Any]
-TIMED = 3  # calls of each batch size, of which the quickest counts
+TIMED = 5  # calls of each batch size, of which the quickest counts
 _one_by_one = Lock()  # two sizes compiled side by side take no less time and twice the memory
 
 
@@ -80,7 +80,7 @@ class Runner:
         sizes = sorted(set(batch_sizes))
         self._known = set(sizes)
         self._later = list(sizes) if rest_later else []
-        self._xla, self.compiled = True, False
+        self._xla, self.compiled, self._ready = True, False, dict[int, Warm]()
         self._ready = self._warm(sizes[:1], xla=False) if rest_later else self._compiled(sizes)
         self._try(directory)
 
@@ -188,7 +188,8 @@ class Runner:
         return self._warm(sizes, xla=False)
 
     def _warm(self, sizes: Sequence[int], *, xla: bool) -> dict[int, Warm]:
-        directory, ready = self._directory, {}
+        directory = self._directory
+        ready: dict[int, Warm] = {}
         for size in sizes:
             shape = (size, self.card.window, len(self.card.columns))
             try:
@@ -202,7 +203,8 @@ class Runner:
             if answer.shape != (size, self.card.horizon):
                 told = f"(None, {self.card.horizon})"
                 raise InvalidCard(directory / CARD, [f"horizon: says {told}, but {size} windows gave {answer.shape}"])
-            ready[size] = Warm(call, _quickest(call, shape))
+            others = {**self._ready, **ready}
+            ready[size] = Warm(call, _seconds(call, shape, others))
         return ready
 
 
@@ -239,13 +241,24 @@ def _padded(x: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     return padded
 
 
-def _quickest(call: _Call, shape: tuple[int, ...]) -> float:
-    x, seconds = np.zeros(shape, np.float32), []
+def _seconds(call: _Call, shape: tuple[int, ...], others: Mapping[int, Warm]) -> float:
+    """Tell how long a call takes where nothing else goes on, though something may do so now.
+
+    So the largest of the other sizes is timed once more in turn with it, and how they compare counts: a size that
+    was compiled behind requests would seem slower than it is, and never be used.
+    """
+    beside = max(others, default=None)
+    calls = [(call, np.zeros(shape, np.float32))]
+    if beside is not None:
+        calls.append((others[beside].call, np.zeros((beside, *shape[1:]), np.float32)))
+    times: list[list[float]] = [[] for _ in calls]
     for _ in range(TIMED):
-        start = perf_counter()
-        call(x)
-        seconds.append(perf_counter() - start)
-    return min(seconds)
+        for (one, x), seconds in zip(calls, times, strict=True):
+            start = perf_counter()
+            one(x)
+            seconds.append(perf_counter() - start)
+    own, *other = map(min, times)
+    return own if beside is None else own * others[beside].seconds / other[0]
 
 
 def _compile(call: _Call, shape: tuple[int, ...], *, xla: bool) -> _Call:

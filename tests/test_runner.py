@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toy import QUIET, card_of, keras_folder, keras_model, model_folder
 
+from models import runner
 from models.errors import InvalidCard, ModelUnavailable, NonFiniteForecast, RefusedWeights
 from models.runner import Runner, Warm, chunks, ordinary_week
 
@@ -40,6 +42,18 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Runner:
 def timed(seconds: dict[int, float]) -> dict[int, Warm]:
     """Give batch sizes that take so long."""
     return {size: Warm(lambda x: x, each) for size, each in seconds.items()}
+
+
+def test_a_size_that_is_compiled_behind_requests_is_not_taken_for_slow() -> None:
+    """What slows all calls down now counts for nothing: only how a size compares with one that was timed before."""
+    shape = (64, 672, 7)
+
+    def busy(x: Any) -> None:  # all takes twenty times as long as when the size 16 was timed
+        time.sleep(0.001 * len(x))
+
+    assert runner._seconds(busy, shape, {}) == pytest.approx(0.064, rel=0.2)
+    others = {1: Warm(busy, 1.0), 16: Warm(busy, 0.0008)}
+    assert runner._seconds(busy, shape, others) == pytest.approx(4 * 0.0008, rel=0.2)
 
 
 @pytest.mark.parametrize(
