@@ -46,7 +46,7 @@ from edge.turns import Turns
 from first_start import derived_secret, token_keys, trusted_issuer
 from models.batching import Batches
 from models.catalogue import Catalogue
-from models.slim_tensorflow import limit_arenas, limit_threads
+from models.slim_tensorflow import limit_retained_memory, limit_threads
 from models.store import Store
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ BATCH_SIZES = (1, 16)  # windows that a model is compiled for; after the start, 
 
 with stopping_the_start():
     settings = load_settings()
-limit_arenas()
+limit_retained_memory()
 drain = Drain(settings.drain_seconds)
 
 

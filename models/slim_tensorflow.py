@@ -32,6 +32,8 @@ NAME = "tensorflow"
 # Whoever looks through all of sys.modules asks each module for names such as __wrapped__: only these it really has.
 UNDERSCORED = frozenset({"__version__", "__internal__", "__operators__", "__compiler_version__", "__git_version__"})
 ARENA_MAX, ARENAS = -8, 2  # the name of the limit in glibc's malloc.h, and the limit
+MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1  # likewise
+LARGE = 16 << 20  # bytes of a block, or of what is free at the top
 DONT_NEED = 4  # in Linux's madvise: the pages may go, and are read anew when they are touched
 _OF_TENSORFLOW = re.compile(r"([0-9a-f]+)-([0-9a-f]+) r-[-x]p .*/tensorflow/.*\.so")
 log = logging.getLogger(__name__)
@@ -117,14 +119,18 @@ def _untouched() -> Iterator[tuple[int, int]]:
             part = _OF_TENSORFLOW.match(line)
 
 
-def limit_arenas() -> None:
-    """Let all threads but the first allocate from one arena of the C library, instead of some eight times the cores.
+def limit_retained_memory() -> None:
+    """Let the C library keep less of what was freed; where it knows no such call nothing happens.
 
-    Each arena keeps what was freed in it, and TensorFlow's and the requests' threads come and go. To be called before
-    there are threads. Where the C library knows no such call nothing happens.
+    Each arena keeps what was freed in it, and TensorFlow's and the requests' threads come and go: all threads but the
+    first share one arena, instead of some eight times the cores. And the C library gives large blocks back at once, but
+    takes the largest one that was ever freed, up to 32 MB, for small from then on: after one log-in, whose hash takes
+    19 MB, that is everything. So what is large is said. To be called before there are threads.
     """
     if (mallopt := _of_c("mallopt")) is not None:
         mallopt(ARENA_MAX, ARENAS)
+        mallopt(MMAP_THRESHOLD, LARGE)
+        mallopt(TRIM_THRESHOLD, LARGE)
 
 
 @cache

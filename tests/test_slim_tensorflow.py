@@ -212,14 +212,44 @@ print("let go" if freed > 50_000_000 else f"kept all but {freed} bytes")
     assert run(code, model).startswith("let go")
 
 
+def test_a_large_block_makes_no_later_one_small(model: Path) -> None:
+    """What a log-in frees, 19 MB, is given back, the second time as well."""
+    code = """
+import ctypes
+from models.slim_tensorflow import _of_c, limit_retained_memory
+
+def held():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+limit_retained_memory()
+library, grown = ctypes.CDLL(None), []
+library.malloc.restype, library.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+for _ in range(3):
+    blocks = [library.malloc(19 << 20) for _ in range(2)]
+    for block in blocks:
+        ctypes.memset(block, 1, 19 << 20)
+    before, above = held(), library.malloc(100)
+    for block in blocks:
+        library.free(block)
+    grown.append(before - held())
+if _of_c("mallopt"):
+    print("let go" if min(grown) > 35_000_000 else grown)
+"""
+    if sys.platform != "linux":
+        pytest.skip("only Linux tells in /proc")
+    if not (told := run(code, model)):
+        pytest.skip("this C library has no mallopt")
+    assert told.strip() == "let go"
+
+
 def test_threads_share_an_arena(model: Path) -> None:
     """However many threads allocate side by side, the C library keeps two arenas, where it can be told."""
     code = """
 import ctypes
 from threading import Barrier, Thread
-from models.slim_tensorflow import _of_c, limit_arenas
+from models.slim_tensorflow import _of_c, limit_retained_memory
 
-limit_arenas()
+limit_retained_memory()
 library, all_there = ctypes.CDLL(None), Barrier(20)
 
 def allocate():
