@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 NAME = "tensorflow"
 # Whoever looks through all of sys.modules asks each module for names such as __wrapped__: only these it really has.
 UNDERSCORED = frozenset({"__version__", "__internal__", "__operators__", "__compiler_version__", "__git_version__"})
-ARENA_MAX, ARENAS = -8, 2  # the name of the limit in glibc's malloc.h, and the limit
+ARENA_MAX, ARENAS = -8, 4  # the name of the limit in glibc's malloc.h, and the limit
 MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1  # likewise
 LARGE = 16 << 20  # bytes of a block, or of what is free at the top
 DONT_NEED = 4  # in Linux's madvise: the pages may go, and are read anew when they are touched
@@ -123,7 +123,8 @@ def limit_retained_memory() -> None:
     """Let the C library keep less of what was freed; where it knows no such call nothing happens.
 
     Each arena keeps what was freed in it, and TensorFlow's and the requests' threads come and go: all threads but the
-    first share one arena, instead of some eight times the cores. And the C library gives large blocks back at once, but
+    first share three arenas, instead of some eight times the cores: two of a backtest and two of TensorFlow's allocate
+    side by side, and on one arena they took a tenth longer. And the C library gives large blocks back at once, but
     takes the largest one that was ever freed, up to 32 MB, for small from then on: after one log-in, whose hash takes
     19 MB, that is everything. So what is large is said. To be called before there are threads.
     """

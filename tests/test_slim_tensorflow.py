@@ -13,6 +13,8 @@ import pytest
 from conftest import PROJECT
 from toy import QUIET, keras_folder, keras_model, model_folder
 
+from models.slim_tensorflow import ARENAS
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -243,7 +245,7 @@ if _of_c("mallopt"):
 
 
 def test_threads_share_an_arena(model: Path) -> None:
-    """However many threads allocate side by side, the C library keeps two arenas, where it can be told."""
+    """However many threads allocate side by side, the C library keeps few arenas, where it can be told."""
     code = """
 import ctypes
 from threading import Barrier, Thread
@@ -273,4 +275,4 @@ if _of_c("mallopt") and _of_c("malloc_info"):
 """
     if not (told := run(code, model)):
         pytest.skip("this C library has no mallopt")
-    assert told in {"1 arenas\n", "2 arenas\n"}
+    assert 1 <= int(told.split()[0]) <= ARENAS
