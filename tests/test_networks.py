@@ -109,6 +109,19 @@ def test_alike_finds_a_cycle_that_no_calendar_knows() -> None:
     assert np.abs(forecasts - came[:, None]).mean() < 0.05 * np.abs(came).mean()
 
 
+@pytest.mark.parametrize(
+    "steps, width, lags, more", [(672, 16, 17, 0), (640, 20, 9, 8), (640, 20, 9, 20), (6, 3, 1, 0)]
+)
+def test_products_with_what_came_later_are_summed_up(steps: int, width: int, lags: int, more: int) -> None:
+    """As by its definition, what is missing at the end being zero."""
+    rng = np.random.default_rng(steps + more)
+    values, others = rng.normal(size=(3, steps)), rng.normal(size=(3, steps + more))
+    padded = np.pad(others, [(0, 0), (0, lags)])
+    expected = [(values * padded[:, lag : lag + steps]).sum(axis=1) for lag in range(lags)]
+    got = networks._lagged(values.astype(np.float32), others.astype(np.float32), lags, width)
+    np.testing.assert_allclose(np.asarray(got), np.transpose(expected), atol=1e-4)
+
+
 def test_autoregression_is_the_rule_that_fits_the_week_best() -> None:
     """Its forecasts are those of the Yule-Walker equations, solved directly."""
     rng = np.random.default_rng(4)
