@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from benchmarks.latency import PASSWORD, PROJECT, SETTLE, service
+from benchmarks.latency import PASSWORD, PROJECT, SETTLE, service, tree
 from benchmarks.settling import settle
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def over_tls(csv: bytes, turns: int) -> dict[str, list[float]]:
 
             for route in routes:  # the first backtest of a model makes it compile a larger batch, behind the requests
                 ask(route)
-            settle(lambda: [process, *process.children(recursive=True)], SETTLE)
+            settle(lambda: tree(process), SETTLE)
             return {route: seconds(partial(ask, route), turns) for route in routes}
 
 

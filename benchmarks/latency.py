@@ -77,7 +77,7 @@ def service(**settings: str) -> "Iterator[tuple[str, Path, float, psutil.Process
             if not any("is ready" in line for line in process.stdout or ()):
                 sys.exit("The service did not start; run scripts/serve to see why.")
             seconds = time.perf_counter() - start
-            settle(lambda: _tree(psutil.Process(process.pid)), SETTLE)
+            settle(lambda: tree(psutil.Process(process.pid)), SETTLE)
             # Whatever it says from now on is thrown away: a pipe that nobody empties would stop it at 64 KB.
             Thread(target=deque, args=(process.stdout, 0), daemon=True).start()
             yield f"https://localhost:{port}", Path(home) / "tls.crt", seconds, psutil.Process(process.pid)
@@ -86,7 +86,8 @@ def service(**settings: str) -> "Iterator[tuple[str, Path, float, psutil.Process
             process.wait(timeout=60)
 
 
-def _tree(process: psutil.Process) -> list[psutil.Process]:
+def tree(process: psutil.Process) -> list[psutil.Process]:
+    """Return a process and all below it."""
     return [process, *process.children(recursive=True)]
 
 
@@ -147,7 +148,7 @@ async def measure(  # noqa: PLR0913, PLR0917  # what is measured, and how
 
 def processor(process: psutil.Process) -> float:
     """Return the seconds of processor time that this process and those below it have spent."""
-    return float(sum(sum(one.cpu_times()[:2]) for one in _tree(process)))
+    return float(sum(sum(one.cpu_times()[:2]) for one in tree(process)))
 
 
 def memory(process: psutil.Process) -> float:

@@ -203,8 +203,7 @@ class Runner:
             if answer.shape != (size, self.card.horizon):
                 told = f"(None, {self.card.horizon})"
                 raise InvalidCard(directory / CARD, [f"horizon: says {told}, but {size} windows gave {answer.shape}"])
-            others = {**self._ready, **ready}
-            ready[size] = Warm(call, _seconds(call, shape, others))
+            ready[size] = Warm(call, _seconds(call, shape, self._ready | ready))
         return ready
 
 
