@@ -245,13 +245,20 @@ class Metrics:
 
     @contextmanager
     def never_failing(self) -> Iterator[None]:
-        """Let what cannot be counted, on a full disk say, stop nothing; it is logged once."""
+        """Let what cannot be counted stop nothing; it is logged once.
+
+        What the machine lacks, such as room on the disk or file descriptors, is told in a line without a traceback.
+        """
         try:
             yield
         except Exception as error:
             if not self._told:
                 self._told = True
-                logger.exception("The metrics cannot be written (%s); the service goes on", type(error).__name__)
+                logger.exception(
+                    "The metrics cannot be written (%s); the service goes on",
+                    getattr(error, "strerror", None) or type(error).__name__,  # noqa: TRY401  there may be no traceback
+                    exc_info=not isinstance(error, OSError),
+                )
 
 
 def _version(*distributions: str) -> str:

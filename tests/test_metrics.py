@@ -209,13 +209,24 @@ print("went on")
 
 
 def test_what_cannot_be_counted_stops_nothing(tmp_path: Path) -> None:
-    """The log says it once."""
+    """The log says it once, in a line."""
     environment = {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path), "PATH": ""}
     done = subprocess.run(
         [sys.executable, "-c", FULL], cwd=PROJECT, env=environment, capture_output=True, text=True, check=True
     )
     assert done.stdout == "went on\n"
-    assert done.stderr.count("The metrics cannot be written (OSError); the service goes on") == 1
+    assert done.stderr == "The metrics cannot be written (File too large); the service goes on\n"
+
+
+def test_a_mistake_in_counting_is_told_with_where_it_is(metrics: Metrics, caplog: pytest.LogCaptureFixture) -> None:
+    """It stops nothing either, and is not told twice."""
+    for _ in range(2):
+        with metrics.never_failing():
+            metrics.worker(*[])
+    assert [one.getMessage() for one in caplog.records] == [
+        "The metrics cannot be written (TypeError); the service goes on"
+    ]
+    assert caplog.records[0].exc_info
 
 
 class Version:
