@@ -58,7 +58,6 @@ from models.behind import behind
 from models.watching import Watch
 from processing.reading import LoadProfile
 from processing.sites import Site, Sites, read_sites
-from processing.table import read_table
 from worker import (
     app,
     auditor,
@@ -185,7 +184,7 @@ class Lastgang:
         """Answer with the bare matrix `[[8 numbers in kW]]`, as the clients of the source thesis expect it."""
         asked = understand(ctx.request, PREDICT, catalogue())
         with stage("read"):
-            profile = await turns().by_size(asked.upload, lambda: asked.reader.read(read_table(asked.upload)))
+            profile = await turns().by_size(asked.upload, lambda: asked.reader.read_file(asked.upload))
         await charge(sites(), ctx.request.state, 1)
         steps = await power_soon(asked.model, profile)
         with stage("answer"):

@@ -17,6 +17,10 @@ from processing.written import Instants
 DAY = 86_400.0
 YEAR = 365.2425 * DAY  # mean Gregorian year, seconds
 PERIODS = {"hour": 3_600.0, "day": DAY, "week": 7 * DAY, "month": YEAR / 12, "year": YEAR}  # seconds
+_PLACES = {cycle: at for at, cycle in enumerate(PERIODS)}
+_QUARTER = 900  # seconds
+# (k, 5): sin(a + b) + i cos(a + b) = (sin a + i cos a) e^(-i b), b being the phase after k quarter-hours.
+_TURNS = np.exp(-2j * np.pi * _QUARTER * np.arange(1_024)[:, None] / np.array(list(PERIODS.values())))
 COLUMNS = ("power", *(f"{cycle}_{wave}" for cycle in PERIODS for wave in ("sin", "cos")))
 
 
@@ -31,10 +35,17 @@ def calendar(clock: Instants, cycles: Sequence[str] = tuple(PERIODS)) -> npt.NDA
         (n, 2 c) float64 in [-1, 1].
     """
     # The unit is converted before the number is taken: pandas hands out microseconds, NumPy what it was given.
-    seconds = clock.astype("datetime64[s]").astype(np.int64).astype(np.float64)
-    phases = 2 * np.pi * seconds[:, None] / np.array([PERIODS[cycle] for cycle in cycles])
-    waves: npt.NDArray[np.float64] = np.stack([np.sin(phases), np.cos(phases)], axis=-1)
-    return waves.reshape(len(clock), 2 * len(cycles))
+    seconds = clock.astype("datetime64[s]").astype(np.int64)
+    periods = np.array([PERIODS[cycle] for cycle in cycles])
+    count = len(seconds)
+    if count > len(_TURNS) or (np.diff(seconds) != _QUARTER).any():
+        phases = 2 * np.pi * seconds[:, None] / periods
+        return np.stack([np.sin(phases), np.cos(phases)], axis=-1).reshape(count, -1)
+    # Only the first row's are computed: from there each cycle is turned on by what is known of a number of steps.
+    first = 2 * np.pi * seconds[:1, None] / periods
+    turns = _TURNS[:count].take([_PLACES[cycle] for cycle in cycles], axis=1)
+    waves: npt.NDArray[np.float64] = ((np.sin(first) + 1j * np.cos(first)) * turns).view(np.float64)
+    return waves
 
 
 def hour_of_day(clock: Instants) -> npt.NDArray[np.int64]:

@@ -69,13 +69,14 @@ def _parse(cells: Cells) -> Numbers:
     mark = ((codes == ord(".")) & inside) | comma
     negative = codes[0] == ord("-")
     signed = (negative | (codes[0] == ord("+"))) & (length > 0)
-    digits = np.zeros(len(cells), np.int64)
-    power = np.zeros(len(cells))
-    for at in range(width):
-        is_digit = digit[at]
-        power = np.where(is_digit, power * 10 + value[at], power)
-        digits += is_digit
+    digits = digit.sum(axis=0, dtype=np.int64)
     marks = mark.sum(axis=0, dtype=np.int64)
+    factor = np.where(digit, 10.0, 1.0)
+    value *= digit
+    power = np.zeros(len(cells))
+    for times, plus in zip(factor, value, strict=True):
+        power *= times
+        power += plus
     behind = np.where(marks > 0, length - 1 - mark.argmax(axis=0), 0)  # digits behind the mark
     power /= _TENS[np.minimum(behind, _EXACT)]
     np.negative(power, out=power, where=negative)

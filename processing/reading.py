@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from processing import clock_changes
-from processing.cells import Body
+from processing.cells import Body, Positions
 from processing.errors import InvalidLoadProfile, Problem, Problems, shown
 from processing.grid import STEP, GridCheck
 from processing.plausibility import PowerCheck, judge
@@ -19,6 +19,7 @@ from processing.powers import could_be_thousands, read_powers
 from processing.repairs import Repair, Series, Workshop
 from processing.stamps import Stamps, on_the_clock, read_stamps
 from processing.table import Table, read_table
+from processing.usual import read_usual
 from processing.written import Instants, Written
 
 WEEK = 672  # quarter-hours
@@ -69,7 +70,7 @@ def read_load_profile(body: Body, *, time_zone: str, at_least: int = WEEK, rules
     Raises:
         InvalidLoadProfile: with every problem found, in the order of the rows.
     """
-    return Reader(time_zone, at_least, rules or Rules()).read(read_table(body))
+    return Reader(time_zone, at_least, rules or Rules()).read_file(body)
 
 
 class Reader:
@@ -84,6 +85,28 @@ class Reader:
         self.rules = rules
         self.too_short = too_short
         self._last: tuple[Written, Stamps] | None = None
+
+    def read_file(self, body: Body) -> LoadProfile:
+        """Make a load profile of a CSV of one site.
+
+        Raises:
+            InvalidLoadProfile: with every problem found, in the order of the rows.
+        """
+        profile = self.read_at_once(body)
+        return self.read(read_table(body)) if profile is None else profile
+
+    def read_at_once(self, body: Body) -> LoadProfile | None:
+        """Make a load profile of a usual file about which there is nothing to say; None of any other, good or bad."""
+        usual = read_usual(body)
+        if usual is None or len(usual.power) < self.at_least:
+            return None
+        stamps = self._stamps(usual.written)
+        span = STEP * (len(usual.power) - 1)
+        if stamps.nonexistent.any() or stamps.doubled.any() or stamps.time[-1] - stamps.time[0] != span:
+            return None  # the clock was changed
+        if len(usual.power) >= WEEK and self._judged(usual.power, np.arange(len(usual.power)), "") != ([], []):
+            return None
+        return LoadProfile(stamps.time, stamps.clock, usual.power, self.time_zone)
 
     def read(self, table: Table) -> LoadProfile:
         """Make a load profile of a table.
@@ -120,15 +143,20 @@ class Reader:
             problems.add(Problem(None, None, "too_short", f"{message} {self.too_short}".strip()))
         accepted: list[Problem] = []
         if not problems and len(series.power) >= WEEK:
-            window = slice(-max(self.at_least, WEEK), None)
-            check = PowerCheck(series.power[window], series.rows[window], table.power_name, self.rules.known)
-            doubts, accepted = judge(check, self.rules.accept)
+            doubts, accepted = self._judged(series.power, series.rows, table.power_name)
             problems.add(*doubts)
         if problems:
             self._tell_of_newest(table, problems)
             raise InvalidLoadProfile(problems.kept, problems.count)
         clock = on_the_clock(series.time, self.time_zone) if repairs else stamps.clock
         return LoadProfile(series.time, clock, series.power, self.time_zone, _notes(table), repairs, tuple(accepted))
+
+    def _judged(
+        self, power: npt.NDArray[np.float64], rows: Positions, column: str
+    ) -> tuple[list[Problem], list[Problem]]:
+        """Return what is doubtful about the newest powers, and what of that the user accepts."""
+        window = slice(-max(self.at_least, WEEK), None)
+        return judge(PowerCheck(power[window], rows[window], column, self.rules.known), self.rules.accept)
 
     def _tell_of_newest(self, table: Table, problems: Problems) -> None:
         """Say with the last gap that the newest rows would do alone, if they would."""

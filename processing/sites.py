@@ -67,6 +67,8 @@ def read_sites(body: Body, reader: Reader) -> LoadProfile | Sites:
     Raises:
         InvalidLoadProfile: the file is no such CSV, or holds one site and that has problems.
     """
+    if (profile := reader.read_at_once(body)) is not None:
+        return profile
     sheet = read_sheet(body, header.examine)
     columns = header.many_sites(sheet.header, sheet.header_row)
     if columns is None:

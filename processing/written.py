@@ -18,6 +18,10 @@ Instants = npt.NDArray[np.datetime64]
 Mask = npt.NDArray[np.bool_]
 
 NEVER = np.datetime64("NaT", "s")
+_FIRST_DAY, _LAST_DAY = np.datetime64("1970-01-01"), np.datetime64("2099-12-31")
+_MOST_HOURS = 15  # of an offset: no zone is further than 14 hours from UTC
+_QUARTERS = {f"{at // 4:02}:{at % 4 * 15:02}": at for at in range(96)}  # of a day, as a clock shows them
+_SHOWN = np.frombuffer("".join(_QUARTERS).encode(), np.uint8).reshape(96, 5)
 LONGEST = 32  # characters of a cell; more is no stamp
 _SHORTEST = 16  # characters of a stamp
 _CHUNK = 8_192  # cells that are read at a time: enough to be quick, few enough for the processor's cache
@@ -81,6 +85,55 @@ def read_stamps(cells: Cells) -> Written:
     return StampReader([cells]).read(cells)
 
 
+def continued(first: bytes, count: int) -> tuple[npt.NDArray[np.uint8], Written] | None:
+    """Tell how the stamps of consecutive quarter-hours are written and what they say, from the first of them.
+
+    Args:
+        first: how the first is written, without white space around it.
+        count: of the stamps, at least one.
+
+    Returns:
+        Their characters (count, w), all with the offset of the first; None if that is no stamp of a quarter-hour, or if
+        the last is beyond the years that are read.
+    """
+    layout = _layout(first.decode("ascii", "replace"))
+    if layout is None or int(layout["S"] or 0):
+        return None
+    before = _QUARTERS.get(f"{layout['H']}:{layout['M']}")  # quarter-hours of the first day
+    offset = _offset(layout["z"] or "")
+    if before is None or offset is None:
+        return None
+    try:
+        midnight = np.datetime64(f"{layout['Y']}-{layout['m']}-{layout['d']}", "D")
+    except ValueError:  # 30 February
+        return None
+    days = midnight + np.arange(-(-(before + count) // len(_QUARTERS)))
+    if days[0] < _FIRST_DAY or days[-1] > _LAST_DAY:
+        return None
+    texts = np.empty((len(days), len(_QUARTERS), len(first)), np.uint8)
+    texts[:] = np.frombuffer(first, np.uint8)
+    dates = np.datetime_as_string(days).astype("S10").view(np.uint8).reshape(-1, 1, 10)
+    for part, source, at in (("Y", dates, 0), ("m", dates, 5), ("d", dates, 8), ("H", _SHOWN, 0), ("M", _SHOWN, 3)):
+        begin, end = layout.span(part)
+        texts[:, :, begin:end] = source[..., at : at + end - begin]
+    clock = midnight.astype("datetime64[s]") + 900 * np.arange(before, before + count)
+    offsets = np.full(count, np.timedelta64(offset, "s")) if layout["z"] else None
+    return (
+        texts.reshape(-1, len(first))[before : before + count],
+        Written(clock, offsets, np.zeros(count, bool)),
+    )
+
+
+def _offset(zone: str) -> int | None:
+    """Return the seconds of an offset, 0 for `Z` and none; None if no zone is so far from UTC."""
+    if zone in {"", "Z"}:
+        return 0
+    hours, minutes = int(zone[1:3]), int(zone[-2:])
+    if hours >= _MOST_HOURS or minutes >= 60:  # noqa: PLR2004
+        return None
+    return (-1 if zone[0] == "-" else 1) * (hours * 3600 + minutes * 60)
+
+
 def _layout_of(cells: Cells) -> re.Match[str] | None:
     lengths = cells.end - cells.start
     possible = np.flatnonzero((lengths >= _SHORTEST) & (lengths <= LONGEST)).tolist()
@@ -140,7 +193,7 @@ def _parse(lengths: Positions, codes: Bytes, layout: re.Match[str]) -> Written:
     clock = date.astype("datetime64[s]") + (hour * 3600 + minute * 60 + second)
     offset = None
     if layout["z"]:
-        readable &= (zone_hours < 15) & (zone_minutes < 60)  # noqa: PLR2004  no zone is further than 14 hours from UTC
+        readable &= (zone_hours < _MOST_HOURS) & (zone_minutes < 60)  # noqa: PLR2004
         seconds = zone_hours * 3600 + zone_minutes * 60
         if signed:
             seconds = np.where(codes[sign_at] == ord("-"), -seconds, seconds)
