@@ -44,23 +44,32 @@ class Turns:
             raise Overloaded(RETRY_AFTER)
         begun = given_up = False
 
-        def working() -> Result:
+        def working() -> tuple[list[Result], BaseException | None]:
             nonlocal begun
             begun = True
             if given_up:  # in this very moment
-                raise Overloaded(RETRY_AFTER)
-            return work()
+                return [], Overloaded(RETRY_AFTER)
+            try:
+                return [work()], None
+            except BaseException as error:  # noqa: BLE001  raised again below
+                return [], error
 
         task = asyncio.ensure_future(anyio.to_thread.run_sync(working, limiter=self._limiter))
         try:
-            return await asyncio.shield(task)
+            results, error = await asyncio.shield(task)
         except asyncio.CancelledError:
             given_up = True
-            if begun:
-                task.add_done_callback(_forget)
-            else:
+            if not begun:
                 task.cancel()
             raise
+        if error is None:
+            return results[0]
+        try:
+            raise error
+        finally:
+            # No frame that an error has passed, here or in AnyIO, may hold what holds the error: they would keep one
+            # another, and an upload of 250 MB, until garbage is collected.
+            del error, task
 
     async def by_size(self, upload: Sized, work: Callable[[], Result]) -> Result:
         """Do here what needs so little time with this upload that nobody minds, and the rest in a thread."""
@@ -70,9 +79,3 @@ class Turns:
         """Tell how many long ones go on, and how many wait; on the event loop."""
         now = self._limiter.statistics()
         return now.borrowed_tokens, now.tasks_waiting
-
-
-def _forget(task: asyncio.Future[Result]) -> None:
-    """Take note of how work ended that nobody waits for; asyncio would log an error that nobody has seen."""
-    if not task.cancelled():
-        task.exception()

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import threading
+import weakref
 from typing import Any
 
 import pytest
@@ -191,3 +192,32 @@ def test_long_work_that_was_given_up_keeps_its_thread(caplog: pytest.LogCaptureF
     asyncio.run(run())
     gc.collect()
     assert not caplog.records  # asyncio would tell here of an error that nobody has heard
+
+
+def test_an_error_of_long_work_keeps_nothing_in_memory() -> None:
+    """What the work held, an upload say, is freed with the error and not at some collection of garbage."""
+
+    class Upload:
+        pass
+
+    async def refuse(turns: Turns) -> "weakref.ref[Upload]":
+        upload = Upload()
+
+        def work() -> None:
+            raise ValueError(f"refused: {upload}")
+
+        with pytest.raises(ValueError, match="refused"):
+            await turns.long(work)
+        return weakref.ref(upload)
+
+    async def run() -> None:
+        turns = Turns(1, 1)
+        kept = await refuse(turns)
+        await turns.long(int)  # the thread forgets its last work with the next
+        assert kept() is None
+
+    gc.disable()
+    try:
+        asyncio.run(run())
+    finally:
+        gc.enable()
