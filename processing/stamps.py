@@ -6,6 +6,7 @@ clock change leaves out is refused, the hour that it doubles is told apart by th
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -81,10 +82,17 @@ def _only_offset(clock: Instants, zone: ZoneInfo) -> np.timedelta64 | None:
     first, last = (int(edge.astype(np.int64)) // _DAY for edge in (known.min(), known.max()))
     if last - first > 60:  # noqa: PLR2004  a longer file is worth the general way at once
         return None
+    offset = _offset_from_to(zone, first, last)
+    return None if offset is None else np.timedelta64(offset, "s")
+
+
+@lru_cache(maxsize=1_024)  # most who ask have the same last week
+def _offset_from_to(zone: ZoneInfo, first: int, last: int) -> timedelta | None:
+    """Return the only offset from one day to another, counted from 1970; None if there are several."""
     start = datetime(1970, 1, 1, tzinfo=UTC)
     days = (start + timedelta(days=day) for day in range(first - 1, last + 3))
     offsets = {moment.astimezone(zone).utcoffset() for moment in days}
-    return np.timedelta64(offsets.pop(), "s") if len(offsets) == 1 else None
+    return offsets.pop() if len(offsets) == 1 else None
 
 
 def _tell_apart(earlier: Instants, later: Instants, doubled: Mask) -> Instants:
