@@ -42,14 +42,20 @@ def facts_of(scope: Scope) -> dict[str, Any]:
     return facts
 
 
-async def tell_input(scope: Scope, upload: bytes | bytearray) -> None:
-    """Add the digest of the file that a request carries, and its size, if the request is recorded."""
+def tell_input(scope: Scope, upload: bytes | bytearray) -> None:
+    """Add the digest of the file that a request carries, and its size, if the request is recorded.
+
+    That of a large file is made in a thread while the request goes on, and is awaited when its line is written.
+    """
     facts = scope.get("state", {}).get("audit")
-    if facts is None:
-        return
-    large = len(upload) > LARGE
-    digest = await asyncio.to_thread(hashlib.sha256, upload) if large else hashlib.sha256(upload)
-    facts.update(input=digest.hexdigest(), input_bytes=len(upload))
+    if facts is not None:
+        large = len(upload) > LARGE
+        facts["input"] = asyncio.ensure_future(asyncio.to_thread(_digest, upload)) if large else _digest(upload)
+        facts["input_bytes"] = len(upload)
+
+
+def _digest(upload: bytes | bytearray) -> str:
+    return hashlib.sha256(upload).hexdigest()
 
 
 class Auditor:
@@ -257,6 +263,8 @@ class AuditMiddleware:
         ):
             auditor.count(f"{route} {status} {refusal or ''}".rstrip(), address, subject, told.get("target"))
             return
+        if isinstance(told.get("input"), asyncio.Future):
+            told["input"] = await told["input"]
         # What an inner layer tells counts for more: whose token is given out, say.
         facts = {
             **_asked(scope, route),

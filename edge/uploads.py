@@ -60,7 +60,7 @@ class UploadMiddleware:
             with self.load.room(getattr(state.get("user"), "name", "")) as room:
                 with stage("body"):
                     state["upload"] = await self._in_time(read_file(scope, receive, limit, room))
-                await tell_input(scope, state["upload"])
+                tell_input(scope, state["upload"])
                 await self.app(*_emptied(scope, receive), send)
         elif _has_body(scope):
             body = await self._in_time(whole(_bounded(scope, receive, LARGEST_OTHER)))
