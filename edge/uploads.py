@@ -115,10 +115,13 @@ def plain_file(content_type: str, body: Body) -> Body | None:
     end = len(body) - (2 if body.endswith(b"\r\n") else 0) - len(edge) - 4
     if head is None or end < head.end() or not body.startswith(edge + b"\r\n"):
         return None
-    # The boundary's own line break may be the one that ends the part's head: hence from two bytes before.
-    if not body.startswith(b"\r\n" + edge + b"--", end) or body.find(b"\r\n" + edge, head.end() - 2) != end:
+    start, mark = head.end(), b"\r\n" + edge
+    # The boundary's own line break may be the one that ends the part's head.
+    if not body.startswith(mark + b"--", end) or body.startswith(mark, start - 2):
         return None
-    start = head.end()
+    # One character is found ten times as fast as several, and many a file has no carriage return.
+    if body.find(b"\r", start) != end and body.find(mark, start) != end:
+        return None
     if isinstance(body, bytes):
         return body[start:end]
     del body[end:], body[:start]
