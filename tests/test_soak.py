@@ -6,6 +6,7 @@ import asyncio
 import random
 import socket
 import ssl
+import sys
 from collections import Counter
 from itertools import islice, repeat
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ import pytest
 from answering import serving
 
 from benchmarks.soak import hostile, pacing, report
+from benchmarks.soak.__main__ import _arguments
 from benchmarks.soak.hostile import Attack, Beside, Outcomes, attacks, broken_csv, storm
 from benchmarks.soak.memory import FLAT, SHORTEST, Sample, Scales, slope, verdict
 from benchmarks.soak.mix import Judge, drawn, fifty_sites, five_weeks, mix
@@ -260,3 +262,13 @@ def test_the_report_tells_every_wrong_outcome() -> None:
     assert "8 of 1 kinds, 2 a second." in text
     assert "should not have been: 1 (expected: 0); bad: 500 (1)\n" in text
     assert text.endswith("| bad | 8 | 401 | 401 (5), 503 (2), 500 (1) |\n")
+
+
+def test_the_folder_of_the_report_is_made_before_the_hour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An hour's report once found no folder to go to."""
+    monkeypatch.setattr(sys, "argv", ["soak", "--out", str(tmp_path / "new" / "folder")])
+    assert _arguments().out.is_dir()
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(sys, "argv", ["soak", "--out", str(tmp_path / "file" / "folder")])
+    with pytest.raises(SystemExit):
+        _arguments()

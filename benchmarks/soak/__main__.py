@@ -94,6 +94,11 @@ def _arguments() -> argparse.Namespace:
         parser.error(f"--minutes: give more than 0 and at most {LONGEST}")
     if not 0 < given.hostile <= MOST:
         parser.error(f"--hostile: give more than 0 and at most {MOST}")
+    if given.out:
+        try:
+            given.out.mkdir(parents=True, exist_ok=True)  # now, not after an hour
+        except OSError as error:
+            parser.error(f"--out: {given.out} cannot be made a folder ({error.strerror})")
     return given
 
 
