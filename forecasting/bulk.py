@@ -26,9 +26,10 @@ def site_forecasts(model: ServedModel, sites: Iterable[Site], levels: Sequence[f
     Raises:
         NoIntervals: levels were given and the model has no intervals.
     """
-    waiting = iter(sites)
+    waiting, gone = iter(sites), 0
     while some := _next(waiting):
         yield from _some(model, some, levels)
+        model.runner.expect(gone := gone + len(some))
 
 
 def _next(sites: Iterator[Site]) -> list[Site]:

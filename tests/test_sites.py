@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 import random
 from types import SimpleNamespace
 from typing import Any
@@ -288,3 +289,16 @@ def test_one_site_is_answered_as_one() -> None:
     answer = json.loads(bytes(answers.forecast(MODEL, read, np.arange(8.0)).body))
     answers.Forecast.model_validate(answer)
     assert Site("x", read).problems == ()
+
+
+def test_json_is_what_the_standard_library_reads() -> None:
+    """Numbers come back to the last bit, names as they are, even such as look like numbers that JSON does not have."""
+    body = {"name": 'Nord-Süd "NaN" \u2028 Infinity', "power": [0.1 + 0.2, 1e300, -0.0, 5e-324, 123456789.0, 7]}
+    assert json.loads(bytes(answers.json_response(body).body)) == body
+    assert json.loads(bytes(answers.json_response(body | {"name": "ü"}).body)) == body | {"name": "ü"}
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_no_answer_holds_what_is_no_number(number: float) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        answers.json_response([number])
