@@ -66,10 +66,11 @@ def model_alone(csv: bytes, turns: int) -> dict[str, list[float]]:
 
 
 def served(name: str) -> "ServedModel":
-    """Load a shipped model in this process, as a worker has it after its first large request."""
+    """Load a shipped model in this process, as a worker has it after its first backtest."""
+    from forecasting.replay import WIDE  # noqa: PLC0415
     from models.card import CARD, read_card  # noqa: PLC0415
     from models.catalogue import ServedModel  # noqa: PLC0415
-    from models.runner import WIDE, Runner  # noqa: PLC0415
+    from models.runner import Runner  # noqa: PLC0415
     from worker import BATCH_SIZES  # noqa: PLC0415
 
     folder = PROJECT / "models" / "pretrained" / name

@@ -26,10 +26,9 @@ def site_forecasts(model: ServedModel, sites: Iterable[Site], levels: Sequence[f
     Raises:
         NoIntervals: levels were given and the model has no intervals.
     """
-    waiting, gone = iter(sites), 0
+    waiting = iter(sites)
     while some := _next(waiting):
         yield from _some(model, some, levels)
-        model.runner.expect(gone := gone + len(some))
 
 
 def _next(sites: Iterator[Site]) -> list[Site]:

@@ -22,6 +22,7 @@ Floats = npt.NDArray[np.float64]
 Inputs = npt.NDArray[np.float32]
 
 AT_ONCE = 256  # windows in one call; 5 MB of input
+MANY, WIDE = 4_096, 64  # windows of one request that are worth a batch size of their own from then on, and that size
 _THREADS = min(2, os.cpu_count() or 1)  # a compiled model lets go of the interpreter while it runs
 
 
@@ -60,7 +61,8 @@ def replay(model: ServedModel, histories: Sequence[History]) -> list[Floats]:
             _cut(inputs[at], part, windows[first : first + len(part)])
         answers[start:stop] = _finite(model, windows)
 
-    model.runner.expect(total)
+    if total >= MANY:
+        model.runner.widen(WIDE)
     if total <= AT_ONCE:
         for start in range(0, total, AT_ONCE):
             run(start)

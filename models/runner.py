@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 _Call = Callable[[Any], Any]
-MANY, WIDE = 4_096, 64  # windows of one request that are worth a batch size of their own, and that size
 TIMED = 5  # calls of each batch size, of which the quickest counts
 _one_by_one = Lock()  # two sizes compiled side by side take no less time and twice the memory
 
@@ -102,11 +101,6 @@ class Runner:
                     return
                 size = self._later.pop(0)
                 self._ready = {**self._ready, **self._compiled([size])}
-
-    def expect(self, windows: int) -> None:
-        """Be told how many windows a request brings: many are worth a batch size of their own from then on."""
-        if windows >= MANY:
-            self.widen(WIDE)
 
     def widen(self, size: int) -> Thread | None:
         """Compile one more size behind the requests; the others answer meanwhile.

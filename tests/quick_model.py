@@ -23,8 +23,8 @@ PLAIN = {"levels": [0.05, 0.5, 0.95], "kw": [[-3.0] * H, [0.0] * H, [3.0] * H]}
 class Quick:
     """What a runner has besides its answers."""
 
-    def expect(self, windows: int) -> None:
-        """Do as `Runner.expect` where there is nothing to compile."""
+    def widen(self, size: int) -> None:
+        """Do as `Runner.widen` where there is nothing to compile."""
 
 
 class Yesterday(Quick):

@@ -64,16 +64,6 @@ def test_model_without_intervals_refuses_levels() -> None:
         list(bulk.site_forecasts(served(), [good("north", 10)], [80.0]))
 
 
-def test_the_model_is_told_of_many_sites(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As they come, for nobody knows before how many are good."""
-    monkeypatch.setattr(bulk, "AT_ONCE", 2)
-    model = served()
-    told: list[int] = []
-    monkeypatch.setattr(model.runner, "expect", told.append)
-    assert len(list(bulk.site_forecasts(model, [good(str(at), 10 + at) for at in range(5)]))) == 5
-    assert told == [2, 4, 5]
-
-
 def test_no_more_sites_are_in_memory_than_are_forecast_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A site is read when its turn comes, not before."""
     monkeypatch.setattr(bulk, "AT_ONCE", 3)

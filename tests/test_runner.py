@@ -17,7 +17,7 @@ from toy import QUIET, card_of, keras_folder, keras_model, model_folder
 
 from models import runner
 from models.errors import InvalidCard, ModelUnavailable, NonFiniteForecast, RefusedWeights
-from models.runner import MANY, WIDE, Runner, Warm, chunks, ordinary_week
+from models.runner import Runner, Warm, chunks, ordinary_week
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -144,16 +144,6 @@ def test_one_more_size_is_compiled_behind(tmp_path: Path) -> None:
     assert threads[1:] == [None, None]
     assert runner.batch_sizes == (*SIZES, 2 * SIZES[-1])
     assert np.array_equal(runner.predict(x), before)
-
-
-def test_many_windows_are_worth_a_larger_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = model_folder(tmp_path / "model")
-    runner = Runner(folder, card_of(folder), SIZES)
-    widened: list[int] = []
-    monkeypatch.setattr(runner, "widen", widened.append)
-    for windows in (0, MANY - 1, MANY):
-        runner.expect(windows)
-    assert widened == [WIDE]
 
 
 def test_threads_do_not_disturb_one_another(toy: Runner) -> None:
