@@ -52,9 +52,7 @@ from models.store import Store
 if TYPE_CHECKING:
     from edge.tracing import Tracing
 
-GARBAGE = (
-    20_000  # containers that are made before young ones are looked through for garbage; Python's 700 are five requests
-)
+GARBAGE = 20_000  # containers made before young ones are looked through; Python's 700 are those of five requests
 SWITCH = 0.0005  # seconds; Python's 0.005 let a short request wait three times as long beside 10,000 sites
 BATCH_SIZES = (1, 16)  # windows that a model is compiled for; after the start, some seconds and 18 MB for each
 

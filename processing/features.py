@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from processing.errors import UnknownColumn
+from processing.grid import STEP
 from processing.reading import LoadProfile
 from processing.written import Instants
 
@@ -18,9 +19,8 @@ DAY = 86_400.0
 YEAR = 365.2425 * DAY  # mean Gregorian year, seconds
 PERIODS = {"hour": 3_600.0, "day": DAY, "week": 7 * DAY, "month": YEAR / 12, "year": YEAR}  # seconds
 _PLACES = {cycle: at for at, cycle in enumerate(PERIODS)}
-_QUARTER = 900  # seconds
 # (k, 5): sin(a + b) + i cos(a + b) = (sin a + i cos a) e^(-i b), b being the phase after k quarter-hours.
-_TURNS = np.exp(-2j * np.pi * _QUARTER * np.arange(1_024)[:, None] / np.array(list(PERIODS.values())))
+_TURNS = np.exp(-2j * np.pi * STEP.astype(np.int64) * np.arange(1_024)[:, None] / np.array(list(PERIODS.values())))
 COLUMNS = ("power", *(f"{cycle}_{wave}" for cycle in PERIODS for wave in ("sin", "cos")))
 
 
@@ -38,7 +38,7 @@ def calendar(clock: Instants, cycles: Sequence[str] = tuple(PERIODS)) -> npt.NDA
     seconds = clock.astype("datetime64[s]").astype(np.int64)
     periods = np.array([PERIODS[cycle] for cycle in cycles])
     count = len(seconds)
-    if count > len(_TURNS) or (np.diff(seconds) != _QUARTER).any():
+    if count > len(_TURNS) or (np.diff(seconds) != STEP.astype(np.int64)).any():
         phases = 2 * np.pi * seconds[:, None] / periods
         return np.stack([np.sin(phases), np.cos(phases)], axis=-1).reshape(count, -1)
     # Only the first row's are computed: from there each cycle is turned on by what is known of a number of steps.

@@ -18,7 +18,8 @@ Instants = npt.NDArray[np.datetime64]
 Mask = npt.NDArray[np.bool_]
 
 NEVER = np.datetime64("NaT", "s")
-_FIRST_DAY, _LAST_DAY = np.datetime64("1970-01-01"), np.datetime64("2099-12-31")
+_FIRST_YEAR, _LAST_YEAR = 1970, 2099
+_FIRST_DAY, _LAST_DAY = np.datetime64(f"{_FIRST_YEAR}-01-01"), np.datetime64(f"{_LAST_YEAR}-12-31")
 _MOST_HOURS = 15  # of an offset: no zone is further than 14 hours from UTC
 _QUARTERS = {f"{at // 4:02}:{at % 4 * 15:02}": at for at in range(96)}  # of a day, as a clock shows them
 _SHOWN = np.frombuffer("".join(_QUARTERS).encode(), np.uint8).reshape(96, 5)
@@ -185,7 +186,7 @@ def _parse(lengths: Positions, codes: Bytes, layout: re.Match[str]) -> Written:
     if not readable.all():
         numbers[:, ~readable] = 0
     year, month, day, hour, minute, second, zone_hours, zone_minutes = numbers
-    readable &= (year >= 1970) & (year < 2100) & (month >= 1) & (month <= 12) & (day >= 1)  # noqa: PLR2004
+    readable &= (year >= _FIRST_YEAR) & (year <= _LAST_YEAR) & (month >= 1) & (month <= 12) & (day >= 1)  # noqa: PLR2004
     readable &= (hour < 24) & (minute < 60) & (second < 60)  # noqa: PLR2004
     month_start = ((year - 1970) * 12 + month - 1).astype("datetime64[M]")
     date = month_start.astype("datetime64[D]") + (day - 1)
