@@ -32,14 +32,14 @@ from starlette.responses import Response
 from auth.access import Access, Without
 from auth.middleware import AuthMiddleware
 from config import stopping_the_start
-from edge import anomaly_answers, answers, backtest_answers, csv_answers, logs
+from edge import anomaly_answers, answers, backtest_answers, csv_answers, endpoints, logs
 from edge.access import PROBES, needs
 from edge.answers import SiteAnswer
 from edge.asking import Asked, understand
 from edge.audited import AuditMiddleware, IntentMiddleware
 from edge.draining import DrainMiddleware
 from edge.limits import LimitsMiddleware, charge
-from edge.problems import ProblemMiddleware, answering
+from edge.problems import ProblemMiddleware
 from edge.queries import ANOMALIES, BACKTEST, FORECAST, PREDICT
 from edge.renewal import Renewal
 from edge.routes import Routes
@@ -112,14 +112,12 @@ install(
     Renewal(settings.certificate, settings.private_key),
 )
 keep_apart()
+endpoints.install()
 
 
 @bentoml.service(
     name="lastgang",
     workers=settings.workers,
-    traffic={"timeout": 2 * settings.request_seconds},  # never reached: ProblemMiddleware gives up before, in our shape
-    # BentoML would make a span of each request, which takes as long as reading a week, and give it to nobody.
-    tracing={"excluded_urls": ".*"},
     metrics={"enabled": False},  # BentoML's labels hold the raw path: anyone could make thousands of series
     logging={"access": {"enabled": False}},  # it prints the decoded path: %0a would forge a line; ours does not
     http={"host": str(settings.host), "port": settings.port},
@@ -151,9 +149,6 @@ class Lastgang:
         catalogue().load()
         if not catalogue().names():
             logger.error("No model serves. Import one: python import_models.py")
-        for method in (self.predict, self.forecast):
-            # BentoML inspects the signature of a class's method for each request; the instance's own it just calls.
-            setattr(self, method.__name__, method)
         prefer_short_requests()
         behind(catalogue().compile_rest)
         if settings.watch_seconds:
@@ -179,7 +174,6 @@ class Lastgang:
 
     # BentoML makes a schema from what a method says that it returns, and knows none for a Response: hence Any.
     @bentoml.api(route="/predict/{model}")
-    @answering
     async def predict(self, ctx: bentoml.Context) -> Any:
         """Answer with the bare matrix `[[8 numbers in kW]]`, as the clients of the source thesis expect it."""
         asked = understand(ctx.request, PREDICT, catalogue())
@@ -191,7 +185,6 @@ class Lastgang:
             return answers.json_response(steps.tolist())
 
     @bentoml.api(route="/forecast/{model}")
-    @answering
     async def forecast(self, ctx: bentoml.Context) -> Any:
         """Answer with the same numbers, their time stamps and what they were made from; for one site or many."""
         asked = understand(ctx.request, FORECAST, catalogue())
@@ -211,14 +204,12 @@ class Lastgang:
             return answers.forecast(model, read, steps[0], sure)
 
     @bentoml.api(route="/backtest/{model}")
-    @answering
     async def backtest(self, ctx: bentoml.Context) -> Any:
         """Answer with how good the model would have been over the past of one site or many, beside naive forecasts."""
         asked = understand(ctx.request, BACKTEST, catalogue())
         return await turns().long(lambda: _backtest(asked, ctx.request.state))
 
     @bentoml.api(route="/anomalies/{model}")
-    @answering
     async def anomalies(self, ctx: bentoml.Context) -> Any:
         """Answer with the quarter-hours of one site or many that were not as forecast."""
         asked = understand(ctx.request, ANOMALIES, catalogue())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from auth.errors import InsufficientScope, UnknownMethod, UnknownRoute
@@ -27,6 +28,7 @@ class Without(Enum):
 
 
 Needs = str | Without  # a scope, or none
+REMEMBERED = 256  # paths, which a client may choose
 _NAME = re.compile(r"\{(\w+)\}")
 
 
@@ -73,6 +75,8 @@ class Access:
         rows = heads | dict(table)
         self._rows = {route: Row(needs) for route, needs in rows.items() if "{" not in route[1]}
         self._patterns = [(method, _pattern(path), needs) for (method, path), needs in rows.items() if "{" in path]
+        # Few paths are asked for, and each by many requests.
+        self._found = lru_cache(REMEMBERED)(self._match)
 
     def find(self, method: str, path: str) -> Row | None:
         """Return the row of a request; None where there is none, and so no way in.
@@ -81,8 +85,9 @@ class Access:
             method: as sent; upper and lower case are different.
             path: decoded, without the query.
         """
-        if (row := self._rows.get((method, path))) is not None:
-            return row
+        return self._rows.get((method, path)) or self._found(method, path)
+
+    def _match(self, method: str, path: str) -> Row | None:
         for known, pattern, needs in self._patterns:
             if known == method and (found := pattern.fullmatch(path)):
                 return Row(needs, found.groupdict().get("model"))

@@ -9,9 +9,8 @@ import asyncio
 import json
 import logging
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from functools import wraps
 from http import HTTPStatus
 from typing import Any
 
@@ -257,32 +256,12 @@ def handle_errors(app: FastAPI) -> None:
         app.add_exception_handler(cls, answer)
 
 
-def answering(endpoint: Callable[[Any, Any], Awaitable[Response]]) -> Callable[[Any, Any], Awaitable[Response]]:
-    """Let an endpoint of BentoML answer with problem documents for every error of the table.
-
-    BentoML would log a traceback for each of them. It also sets the status from its context, whatever the
-    response says, so the status is written there.
-    """
-
-    @wraps(endpoint)
-    async def answer(service: Any, ctx: Any) -> Response:
-        try:
-            response = await endpoint(service, ctx)
-        except tuple(KINDS) as error:
-            response = problem(error)
-        ctx.response.status_code = response.status_code
-        return response
-
-    return answer
-
-
 class ProblemMiddleware:
     """Whatever goes wrong below, the client gets one problem document.
 
     Args:
         app: the rest of the service.
-        seconds: the time after which a request is given up. BentoML's own timeout answers from outside of
-            every middleware, in a shape of its own, so it is switched off and this one acts.
+        seconds: the time after which a request is given up.
     """
 
     def __init__(self, app: ASGIApp, *, seconds: float) -> None:
@@ -299,8 +278,7 @@ class ProblemMiddleware:
             async with asyncio.timeout(self.seconds):
                 await self.app(scope, receive, answer.send)
         except ClientDisconnect:
-            # Nobody hears it, but until something is sent BentoML's own timeout keeps the request, and the
-            # service from stopping.
+            # Nobody hears it, but the layers further out find out from it how the request ended.
             if not answer.started:
                 await problem_of_status(400)(scope, receive, send)
         except Exception as error:

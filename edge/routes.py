@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 OTHER = "other"  # a path or a method that nobody serves
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+REMEMBERED = 256  # paths, which a client may choose
 _PARAMETER = re.compile(r"\\{\w+\\}")
 
 
@@ -18,6 +20,8 @@ class Routes:
     def __init__(self, templates: Iterable[str]) -> None:
         self.templates = frozenset(templates)
         self._of = {template: template for template in self.templates if "{" not in template}
+        # A request asks several times, and few paths are asked for.
+        self._found = lru_cache(REMEMBERED)(self._find)
         self._patterns = [
             (re.compile(_PARAMETER.sub("[^/]+", re.escape(template))), template)
             for template in sorted(self.templates - self._of.keys())
@@ -25,6 +29,7 @@ class Routes:
 
     def __call__(self, path: str) -> str:
         """Return the template of a decoded path; `other` for one that nobody serves."""
-        if (template := self._of.get(path)) is not None:
-            return template
+        return self._of.get(path) or self._found(path)
+
+    def _find(self, path: str) -> str:
         return next((template for pattern, template in self._patterns if pattern.fullmatch(path)), OTHER)

@@ -2,7 +2,7 @@
 
 BentoML's own upload code has no size limit, writes to temporary files, and fetches the URL that it is given
 in place of a file (CVE-2025-54381 and what its fix leaves open). So the file is taken out of the body here, in
-memory, and lies in `request.state.upload`; BentoML gets an empty JSON object.
+memory, and lies in `request.state.upload`; whoever reads the body after that finds it empty.
 """
 
 import asyncio
@@ -27,7 +27,6 @@ logging.getLogger("python_multipart").setLevel(logging.ERROR)
 
 FIELD = "file"
 LARGEST_OTHER = 65_536  # bytes; a log-in form needs a few hundred
-_EMPTY = b"{}"
 _BOUNDARY = re.compile(r"multipart/form-data; boundary=([0-9A-Za-z'()+_,./:=?-]{1,70})")
 _PART = re.compile(
     rb'Content-Disposition: form-data; name="file"; filename="[^"\\%\r\n]*"\r\n'
@@ -61,7 +60,7 @@ class UploadMiddleware:
                 with stage("body"):
                     state["upload"] = await self._in_time(read_file(scope, receive, limit, room))
                 tell_input(scope, state["upload"])
-                await self.app(*_emptied(scope, receive), send)
+                await self.app(scope, _replayed(b"", receive), send)
         elif _has_body(scope):
             body = await self._in_time(whole(_bounded(scope, receive, LARGEST_OTHER)))
             await self.app(scope, _replayed(bytes(body), receive), send)
@@ -206,14 +205,6 @@ def _bounded(scope: Scope, receive: Receive, limit: int, room: Room | None = Non
 
 def _has_body(scope: Scope) -> bool:
     return any(name in {b"content-length", b"transfer-encoding"} for name, _ in scope["headers"])
-
-
-def _emptied(scope: Scope, receive: Receive) -> tuple[Scope, Receive]:
-    """Return the request with an empty JSON object for its body."""
-    kept = [(name, value) for name, value in scope["headers"] if name not in {b"content-type", b"content-length"}]
-    length = str(len(_EMPTY)).encode()
-    headers = [*kept, (b"content-type", b"application/json"), (b"content-length", length)]
-    return {**scope, "headers": headers}, _replayed(_EMPTY, receive)
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:

@@ -232,7 +232,7 @@ def test_a_request_that_takes_too_long_is_given_up() -> None:
 
 
 def test_a_client_that_left_is_answered_all_the_same() -> None:
-    """Nobody hears it, but BentoML holds on to a request until something was sent."""
+    """Nobody hears it, but the audit log and the metrics tell how it ended."""
     start, _ = run(raising(ClientDisconnect()))
     assert start["status"] == 400
 

@@ -14,12 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-# Warnings of other people's code about other people's code: Keras 3.15 does not know NumPy 2's copy keyword,
-# BentoML 1.4 uses a deprecated pattern of pathspec.
-QUIET = [
-    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:GitWildMatchPattern:DeprecationWarning"),
-]
+# A warning of other people's code about other people's code: Keras 3.15 does not know NumPy 2's copy keyword.
+QUIET = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 MEAN, STD = 50.0, 20.0
 NAMES = ("power", "hour_sin", "hour_cos", "day_sin", "day_cos", "week_sin", "week_cos")
 
