@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from edge import tables
 from edge.answers import Clock, SiteAnswer
-from edge.tables import Line, Row
+from edge.tables import Row
 from models.catalogue import ServedModel
 
 COLUMNS = ("site", "kind", "time", "power_kw")
@@ -23,11 +23,11 @@ def response(
     """Put the forecasts of one site or of many, with the intervals of `levels`, into rows."""
     bounds = [f"{side}_{level:g}" for level in levels for side in ("lower", "upper")]
 
-    def rows() -> Iterator[Row | Line]:
+    def rows() -> Iterator[Row | str]:
         yield from (tables.told("note", note) for note in notes)
         clock = Clock()
         for one in sites:
-            yield from _steps(model, one, levels, clock)
+            yield _steps(model, one, levels, clock)
             profile = one.site.profile
             remarks = tables.refused(one.site) if one.power is None or profile is None else tables.remarks(profile)
             yield from ({"site": one.site.name} | row for row in remarks)
@@ -35,14 +35,12 @@ def response(
     return tables.response((*COLUMNS, *bounds), rows())
 
 
-def _steps(model: ServedModel, one: SiteAnswer, levels: Sequence[float], clock: Clock) -> Iterator[Line]:
-    """Give the rows of a site's forecast; none if it has none."""
+def _steps(model: ServedModel, one: SiteAnswer, levels: Sequence[float], clock: Clock) -> str:
+    """Write the rows of a site's forecast; none if it has none."""
     if one.power is None or one.site.profile is None:
-        return
+        return ""
     _, _, *times = clock.show(one.site.profile, model.card.horizon)
-    told = [times, one.power.tolist()]
+    numbers = [one.power]
     if one.intervals is not None:
-        for level in levels:
-            told += [one.intervals.lower[level].tolist(), one.intervals.upper[level].tolist()]
-    for step in zip(*told, strict=True):
-        yield one.site.name, "forecast", *step, *tables.WORDLESS
+        numbers += [bound for level in levels for bound in (one.intervals.lower[level], one.intervals.upper[level])]
+    return tables.lines(one.site.name, "forecast", [times, *(map(repr, column.tolist()) for column in numbers)])

@@ -1,8 +1,8 @@
 """Answers as CSV whose rows are of several kinds: what the tables of forecasts, backtests and anomalies share.
 
 A row is a mapping from columns to values; columns that it does not name are empty. Where there are very many rows of a
-kind, a row is the list of its cells, one for each column: written in a third of the time. `kind` tells what it is, and
-the columns in `WORDS` are those of problems, repairs, accepted doubts and notes.
+kind they come as text that `lines` has written, in a third of the time. `kind` tells what a row is, and the columns in
+`WORDS` are those of problems, repairs, accepted doubts and notes.
 """
 
 import csv
@@ -18,12 +18,10 @@ from processing.repairs import Repair
 from processing.sites import Site
 
 WORDS = ("row", "column", "code", "message")
-WORDLESS = ("",) * len(WORDS)
 Row = dict[str, object]
-Line = tuple[object, ...]
 
 
-def response(columns: Sequence[str], rows: Iterable[Row | Line]) -> Response:
+def response(columns: Sequence[str], rows: Iterable[Row | str]) -> Response:
     """Give a table; its header is `columns` and `WORDS`."""
     text = io.StringIO(newline="")
     table = csv.DictWriter(text, [*columns, *WORDS])
@@ -32,8 +30,22 @@ def response(columns: Sequence[str], rows: Iterable[Row | Line]) -> Response:
         if isinstance(row, dict):
             table.writerow(row)
         else:
-            table.writer.writerow(row)
+            text.write(row)
     return Response(text.getvalue(), media_type="text/csv")
+
+
+def lines(site: str, kind: str, columns: Sequence[Iterable[str]]) -> str:
+    """Write rows of one site and one kind that tell nothing in words.
+
+    Args:
+        site: its name, of any characters.
+        kind: of the rows.
+        columns: the cells of each further column, as many as there are rows; none needs quotes.
+    """
+    name = io.StringIO(newline="")
+    csv.writer(name).writerow([site, kind])
+    before, behind = name.getvalue().rstrip("\r\n"), "," * len(WORDS) + "\r\n"
+    return "".join(f"{before},{','.join(cells)}{behind}" for cells in zip(*columns, strict=True))
 
 
 def told(kind: str, message: str) -> Row:

@@ -80,6 +80,8 @@ def main(arguments: list[str] | None = None) -> None:
     if given.list:
         print("\n".join(f"{peer.name:20} {peer.title.replace('*', '')}" for peer in peers))
         return
+    for folder in (given.out, given.picture.parent):
+        folder.mkdir(parents=True, exist_ok=True)  # now, not after two hours
     adopt()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the running peer is ended, too
     given.work, started = given.work.resolve(), time.monotonic()
