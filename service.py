@@ -162,7 +162,9 @@ class Lastgang:
 
     @bentoml.on_shutdown
     def stop(self) -> None:
-        """Tell the audit log that this worker ends, and send its last traces; runs once, after its last answer."""
+        """Write the last counts, lines and traces of this worker; runs once, after its last answer."""
+        with metrics().never_failing():
+            metrics().write()
         if settings.audit:
             auditor().close()
         if (traces := tracing()) is not None:

@@ -1,4 +1,4 @@
-"""What a worker finds out about itself twice a second: its event loop's lag, its memory, its models, who waits."""
+"""What a worker tells of itself twice a second: its event loop's lag, its memory, its models, who waits, its counts."""
 
 import asyncio
 import os
@@ -47,6 +47,7 @@ class Sampler:
         Args:
             lag: of the event loop, in seconds.
         """
+        self._metrics.write()
         self._lags.append(lag)
         cpu = process_time()
         new, self._cpu = cpu - self._cpu, cpu

@@ -18,13 +18,15 @@ import pytest
 from conftest import PROJECT
 from e2e.running import free_port
 from fastapi import FastAPI
-from prometheus_client import CollectorRegistry
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.metrics import MetricWrapperBase
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from auth.errors import InvalidCredentials
-from edge.metrics import Metrics
+from edge.metrics import Metrics, _observe
 from edge.problems import ProblemMiddleware, handle_errors
 from edge.routes import METHODS, OTHER, Routes
 from edge.sampling import Sampler
@@ -37,6 +39,7 @@ from models.catalogue import Known
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from prometheus_client import Metric
     from starlette.requests import Request
     from starlette.types import ASGIApp, Message
 
@@ -49,10 +52,25 @@ def registry() -> CollectorRegistry:
     return CollectorRegistry()
 
 
+class Writing:
+    """A collector that has nothing to tell, and lets the metrics be written before the others tell theirs."""
+
+    metrics: Metrics | None = None
+
+    def collect(self) -> list[Metric]:
+        """Write."""
+        if self.metrics is not None:
+            self.metrics.write()
+        return []
+
+
 @pytest.fixture
 def metrics(registry: CollectorRegistry) -> Metrics:
-    """Give the metrics of a worker that counts in memory."""
-    return Metrics(registry)
+    """Give the metrics of a worker that counts in memory; they are written whenever somebody looks."""
+    writing = Writing()
+    registry.register(writing)
+    writing.metrics = Metrics(registry)
+    return writing.metrics
 
 
 async def staged(request: Request) -> Response:
@@ -112,6 +130,28 @@ def test_a_request_is_counted(metrics: Metrics, registry: CollectorRegistry) -> 
     for name in ("read", "answer"):
         assert registry.get_sample_value("lastgang_stage_seconds_count", {"stage": name}) == 2
     assert registry.get_sample_value(IN_FLIGHT) == 0
+
+
+@given(amounts=st.lists(st.sampled_from([0.0, 0.05, 0.1, 0.2, 7.5, 30.0, 31.0, 1e9]), min_size=1))
+def test_many_observations_are_written_as_one_by_one(amounts: list[float]) -> None:
+    """Into the same buckets, bounds and what is above all of them included."""
+    histograms = [Histogram("h", "of a test", buckets=(0.1, 7.5, 30), registry=None) for _ in range(2)]
+    for amount in amounts:
+        histograms[0].observe(amount)
+    _observe(histograms[1], amounts)
+    for one, other in zip(*(histogram._child_samples() for histogram in histograms), strict=True):
+        assert (one.name, one.labels) == (other.name, other.labels)
+        assert one.value == pytest.approx(other.value)
+
+
+def test_counts_wait_until_they_are_written(registry: CollectorRegistry) -> None:
+    """Then each is told once."""
+    metrics = Metrics(registry)
+    metrics.batch("gru", 3)
+    assert registry.get_sample_value("lastgang_batch_windows_sum", {"model": "gru"}) == 0
+    for _ in range(2):
+        metrics.write()
+        assert registry.get_sample_value("lastgang_batch_windows_sum", {"model": "gru"}) == 3
 
 
 def test_problems_and_log_ins_are_counted(metrics: Metrics, registry: CollectorRegistry) -> None:
@@ -204,6 +244,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, 2**16))  # no file can grow, a
 for at in range(1_000):
     with metrics.never_failing():
         metrics.batch(f"model-{at}", 1)
+        metrics.write()
 print("went on")
 """
 
@@ -311,6 +352,7 @@ for seconds in (0.001, 0.2):
     metrics.began()
     metrics.answered("/token", "POST", 200, seconds, 10, Record("id", {"read": seconds}))
 metrics.began()
+metrics.write()
 print("counted", flush=True)
 sys.stdin.read()
 """

@@ -15,6 +15,8 @@ import requests
 from e2e.last_two_hours import NAME
 from e2e.running import PASSWORD, PROJECT, Place
 
+from edge.sampling import EVERY
+
 Golden = Callable[[str], Any]
 
 STORE_ATOL = 1e-4  # kW; a float32 that went through normalisation and back
@@ -230,9 +232,10 @@ def test_metrics_of_all_workers_are_told(ada: httpx.Client, week: bytes) -> None
         counts = [one for one in samples if one.name == "lastgang_batch_windows_count" and one.labels["model"] == "gru"]
         return sum(one.value for one in counts)
 
+    time.sleep(2 * EVERY)  # what came before is told by then
     before = batches()
     ada.post("/predict/gru", files={"file": week}).raise_for_status()
-    end = time.monotonic() + 20  # a batch is told after its answers
+    end = time.monotonic() + 20
     while batches() == before and time.monotonic() < end:
         time.sleep(0.1)
     assert batches() == before + 1

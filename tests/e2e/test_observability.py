@@ -12,6 +12,8 @@ import pytest
 from collector import Collector, collecting
 from e2e.running import LAUNCH, PASSWORD, PROJECT, READY, Place, Running, free_port
 
+from edge.sampling import EVERY
+
 WORKER = "_bentoml_impl.worker.service"
 
 
@@ -69,6 +71,7 @@ def test_a_service_tells_of_itself(
         assert (answer.status_code, answer.headers["x-request-id"]) == (200, "e2e-1")
         bad = client.get("/nightingale%0aERROR")
         assert bad.json()["instance"] == f"urn:lastgang:request:{bad.headers['x-request-id']}"
+        time.sleep(2 * EVERY)  # a worker writes its counts so often
         inside = client.get("/metrics").text
     table = (PROJECT / "docs" / "observability.md").read_text()
     documented = set(re.findall(r"^\| `(lastgang_\w+)` \|", table, re.MULTILINE))
