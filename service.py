@@ -32,7 +32,7 @@ from starlette.responses import Response
 from auth.access import Access, Without
 from auth.middleware import AuthMiddleware
 from config import stopping_the_start
-from edge import anomaly_answers, answers, backtest_answers, csv_answers, endpoints, logs
+from edge import anomaly_answers, answers, backtest_answers, csv_answers, logs
 from edge.access import PROBES, needs
 from edge.answers import SiteAnswer
 from edge.asking import Asked, understand
@@ -62,6 +62,7 @@ from worker import (
     app,
     auditor,
     authenticate,
+    call_endpoints_directly,
     catalogue,
     drain,
     load,
@@ -112,7 +113,7 @@ install(
     Renewal(settings.certificate, settings.private_key),
 )
 keep_apart()
-endpoints.install()
+call_endpoints_directly()
 
 
 @bentoml.service(

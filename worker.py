@@ -39,7 +39,7 @@ from edge.metrics import Metrics
 from edge.model_changes import add_model_changes
 from edge.problems import handle_errors
 from edge.sampling import Sampler
-from edge.scraping import serve
+from edge.scraping import in_worker, serve
 from edge.shedding import Load
 from edge.timing import stage
 from edge.turns import Turns
@@ -73,6 +73,14 @@ def catalogue() -> Catalogue:
         gather=lambda runner: Batches(runner, metrics().batch),
         took=lambda name, label, version: note("model.serve", model=name, label=label, version=version),
     )
+
+
+def call_endpoints_directly() -> None:
+    """Let BentoML make this worker's application so; the parent makes none, and BentoML's server takes 11 MB."""
+    if in_worker():
+        from edge.endpoints import install  # noqa: PLC0415  # see above
+
+        install()
 
 
 def prefer_short_requests() -> None:

@@ -23,7 +23,7 @@ TITLES = {
     "features": "features: eleven columns, scaling, window",
     "model": "model: TensorFlow, compiled by XLA",
     "answer": "answer: JSON",
-    "framework": "the rest in the service: BentoML, event loop, thread",
+    "framework": "the rest in the service: gate, audit line, event loop",
     "wire": "client, TLS and HTTP",
 }
 

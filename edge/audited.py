@@ -33,6 +33,7 @@ EVENTS = frozenset({"token", "predict", "forecast", "backtest", "anomalies"})  #
 REQUEST = "request"  # the event of every other route
 CHANGES = ("/users", "/clients", "/models/")  # where paths begin that change what stays
 BEGUN = "begun"
+SETTLES_WITHIN = 30.0  # seconds for a line to be on the disk, where it has to be
 LARGE = 131_072  # bytes; the digest of more is made in a thread, as it takes longer than going there
 
 
@@ -94,7 +95,7 @@ class Auditor:
         try:
             await self._together(content_of(event, outcome=outcome, **facts))
             if self.trail.sync == LINE:
-                await asyncio.to_thread(self.trail.settle)
+                await self._settled()
         except TrailUnwritable as error:
             if not self.failing:
                 logger.error("requests are refused: %s", error)  # noqa: TRY400  # once, for an operator
@@ -104,6 +105,15 @@ class Auditor:
             raise
         self.failing = False
         self._observe("written")
+
+    async def _settled(self) -> None:
+        """Wait for the disk, but not for ever: nothing further out gives a request up."""
+        try:
+            async with asyncio.timeout(SETTLES_WITHIN):
+                await asyncio.to_thread(self.trail.settle)
+        except TimeoutError:
+            reason = f"the disk did not take a line within {SETTLES_WITHIN:g} seconds"
+            raise TrailUnwritable(self.trail.folder, reason) from None
 
     async def _together(self, content: dict[str, Any]) -> None:
         """Write a line with those of all requests that the event loop has in its hands now.

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from typing import cast
 
 import _bentoml_impl.server.app as bento
-from bentoml._internal.server.http.traffic import TimeoutMiddleware
-from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,7 +18,7 @@ from starlette.responses import Response
 from edge.problems import KINDS, problem
 
 # Spans are made by `edge.tracing`, requests given up by `ProblemMiddleware`, and the request is told by `_Context`.
-LEFT_OUT = frozenset({OpenTelemetryMiddleware, TimeoutMiddleware, bento.ContextMiddleware})
+LEFT_OUT = frozenset({"OpenTelemetryMiddleware", "TimeoutMiddleware", "ContextMiddleware"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +34,7 @@ class DirectApp(bento.ServiceAppFactory):  # type: ignore[misc]  # BentoML is no
     @property
     def middlewares(self) -> list[Middleware]:
         """Those of the service, and of BentoML's own none that is left out."""
-        return [one for one in super().middlewares if one.cls not in LEFT_OUT]
+        return [one for one in super().middlewares if one.cls.__name__ not in LEFT_OUT]
 
     async def api_endpoint_wrapper(self, name: str, request: Request) -> Response:
         """Answer a request with what the endpoint of this name makes of it."""

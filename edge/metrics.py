@@ -200,9 +200,9 @@ class Metrics:
                 stage = self._stage_of[name] = self._stages.labels(name)
             self._observed[stage].append(taken)
         if record.problem:
-            self._problems.labels(record.problem).inc()
+            self._added[self._problems.labels(record.problem)] += 1
         if route == TOKEN:
-            self._log_ins.labels("granted" if status == OK else record.problem or OTHER).inc()
+            self._added[self._log_ins.labels("granted" if status == OK else record.problem or OTHER)] += 1
 
     def _children(self, route: str, method: str, status: int) -> tuple[Counter, Histogram, Counter]:
         known = method if method in METHODS else OTHER

@@ -36,6 +36,8 @@ class Sampler:
         lag = 0.0
         while True:
             with self._metrics.never_failing():
+                self._metrics.write()
+            with self._metrics.never_failing():
                 self.look(lag)
             due = monotonic() + EVERY
             await asyncio.sleep(EVERY)
@@ -47,7 +49,6 @@ class Sampler:
         Args:
             lag: of the event loop, in seconds.
         """
-        self._metrics.write()
         self._lags.append(lag)
         cpu = process_time()
         new, self._cpu = cpu - self._cpu, cpu

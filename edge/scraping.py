@@ -1,7 +1,7 @@
 """How the metrics are read: those of all workers added up, over the service's own route or on a port of their own.
 
 Each worker counts into files of one folder. Those of a worker that has ended are put together with those of the others
-that have, so that no count is lost and the folder does not grow, however often workers start anew.
+that have, so that nothing written is lost and the folder does not grow, however often workers start anew.
 """
 
 from __future__ import annotations
@@ -33,13 +33,18 @@ _MERGED = 0  # stands for the processes that have ended; no process has this id
 _ADDED_UP = ("counter", "histogram")  # kinds of files whose numbers outlive their process
 
 
+def in_worker() -> bool:
+    """Tell whether this process is one of BentoML's workers, to which it names the folder."""
+    return FOLDER in os.environ
+
+
 def keep_apart() -> None:
     """Name a folder to BentoML that no other service has; in the parent of the workers, before it starts them.
 
     BentoML's own lies in its store and is emptied at each start: a second service on a store would take the counts of
     the first away for good. This one is made only when workers are started.
     """
-    if FOLDER in os.environ:  # this is one of them
+    if in_worker():
         return
     from bentoml._internal.configuration.containers import BentoMLContainer  # noqa: PLC0415  # imported before
 

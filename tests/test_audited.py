@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -249,6 +250,19 @@ def test_what_cannot_be_recorded_is_refused(make: Callable[..., Site], sync: str
     assert site.lines()[1]["count"] == 3
     for outcome in ("written", "failed"):
         assert site.registry.get_sample_value("lastgang_audit_lines_total", {"outcome": outcome}) == 3
+    site.auditor.trail.close()
+
+
+def test_a_disk_that_hangs_is_not_waited_for_for_ever(
+    make: Callable[..., Site], monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    """No layer further out would give the request up; the reason is logged."""
+    site = make(sync="line")
+    bearer = site.bearer()
+    monkeypatch.setattr("edge.audited.SETTLES_WITHIN", 0.1)
+    monkeypatch.setattr(site.auditor.trail, "settle", lambda: time.sleep(1))
+    assert site.ask("POST", "/forecast/gru", headers=bearer, files={"file": b"x"}).status_code == 503
+    assert "did not take a line within 0.1 seconds" in caplog.text
     site.auditor.trail.close()
 
 
