@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import ssl
@@ -18,7 +19,7 @@ from answering import serving
 from benchmarks.peers import __main__ as command
 from benchmarks.peers import report
 from benchmarks.peers.environments import REQUIREMENTS
-from benchmarks.peers.figures import Cell, Row, cell, median, percentile
+from benchmarks.peers.figures import Cell, Row, Table, cell, median, percentile
 from benchmarks.peers.ground import Ground
 from benchmarks.peers.lineup import FLOORS, OTHERS, OURS, Peer, lineup
 from benchmarks.peers.load import Generator, Load, split
@@ -207,7 +208,7 @@ def test_losses_are_told(peer: Row, expected: list[str]) -> None:
 def test_the_report_holds_every_row() -> None:
     """Rows where we lose and peers that could not be measured stand in the report, with the reason."""
     rows = [row("lastgang", 2.0, 100.0), row("quick", 1.0, 300.0), Row("gone", "Gone", why_not="It has no wheel.")]
-    text = report.markdown({"plain": rows}, {"machine": "two cores"}, "python -m benchmarks.peers")
+    text = report.markdown({"plain": Table(rows, {"machine": "two cores"})})
     assert "| quick | 1.00 / 1.00 / 9.00 | 300 | 0 of 10 |" in text
     assert "- not measured: Gone. It has no wheel." in text
     assert "- quick is ahead in p50 at 1: 1.00 beside 2.00" in text
@@ -218,23 +219,43 @@ def test_the_report_holds_every_row() -> None:
 def test_tables_are_rectangular() -> None:
     """Every line of a Markdown table has as many cells as its head, whatever was not measured."""
     rows = [row("lastgang", nan, 0.0), Row("few", "few")]
-    text = report.markdown({"folded": rows}, {}, "")
+    text = report.markdown({"folded": Table(rows, {})})
     for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
         assert len({line.count("|") for line in table.splitlines()}) == 1
 
 
 def test_json_has_null_for_what_is_no_number() -> None:
     """The JSON can be read by anything: NaN is null in it."""
-    text = report.as_json({"plain": [row("lastgang", nan, 3.0)]}, {})
-    (found,) = json.loads(text, parse_constant=pytest.fail)["tables"]["plain"]
+    text = report.as_json({"plain": Table([row("lastgang", nan, 3.0)], {"date": "today"})})
+    (found,) = json.loads(text, parse_constant=pytest.fail)["plain"]["rows"]
     assert found["cells"][0]["p50_ms"] is None
     assert found["cells"][0]["per_second"] == 3.0
+
+
+def test_tables_are_read_again_as_they_were_written() -> None:
+    """A table that another run measured stays what it was, what is no number included."""
+    rows = [row("lastgang", 2.0, 3.0), row("peer", nan, nan), Row("gone", "Gone", why_not="It has no wheel.")]
+    tables = {"plain": Table(rows, {"date": "today"})}
+    again = report.of_json(report.as_json(tables))
+    assert repr(again) == repr(tables)  # NaN is not itself
+
+
+def test_a_table_that_is_not_measured_now_stays(tmp_path: Path) -> None:
+    """With the facts of the run that measured it; the others are written anew."""
+    given = argparse.Namespace(out=tmp_path, picture=tmp_path / "peers.png")
+    for at, names in enumerate((["folded", "plain"], ["folded"])):
+        table = Table([row("lastgang", 2.0, 100.0 + at)], {"machine": "two cores", "commit": f"number {at}"})
+        command._write(given, dict.fromkeys(names, table))
+    found = report.of_json((tmp_path / "peers.json").read_text())
+    assert {name: table.facts["commit"] for name, table in found.items()} == {"folded": "number 1", "plain": "number 0"}
+    text = (tmp_path / "peers.md").read_text()
+    assert text.index("number 1") < text.index("number 0")
 
 
 def test_the_plot_is_drawn(tmp_path: Path) -> None:
     """The picture is made of any rows, also of such without numbers."""
     rows = [row("lastgang", 2.0, 100.0, "**Lastgang**"), row("floor", 1.0, 300.0), row("peer", nan, nan)]
-    report.plot({"plain": rows, "folded": rows}, tmp_path / "peers.png", "a machine")
+    report.plot({"plain": Table(rows, {}), "folded": Table(rows, {})}, tmp_path / "peers.png", "a machine")
     assert (tmp_path / "peers.png").read_bytes().startswith(b"\x89PNG")
 
 

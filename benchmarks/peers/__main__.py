@@ -16,19 +16,16 @@ import time
 from collections import defaultdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
 from benchmarks.peers import machine, report
 from benchmarks.peers.environments import NotInstalled, python_of, versions
+from benchmarks.peers.figures import Table
 from benchmarks.peers.ground import ROOT, TABLES, Ground, prepare
 from benchmarks.peers.lineup import TENSORFLOW_SERVING, Peer, lineup
 from benchmarks.peers.rounds import Round, measure, right_answer, row_of
 from benchmarks.peers.serving import Failed, adopt
-
-if TYPE_CHECKING:
-    from benchmarks.peers.figures import Row
 
 NO_SERVING = "not measured: its binary is in no package registry; `--tensorflow-serving PATH` takes one."
 EPILOG = """\
@@ -84,19 +81,20 @@ def main(arguments: list[str] | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)  # now, not after two hours
     adopt()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the running peer is ended, too
-    given.work, started = given.work.resolve(), time.monotonic()
+    given.work = given.work.resolve()
     pythons, missing = _environments(peers, given.work)
     told = {name: versions(pythons[name], peer.packages) for name, peer in _by_name(peers).items() if name in pythons}
-    tables, answers, own = {}, 0, 0.0
+    tables = {}
     for table in given.table or TABLES:
+        began = time.monotonic()
         rounds, failed = _rounds(peers, prepare(table, given.work), pythons, given)
         why_not = missing | failed
-        tables[table] = [
-            row_of(peer, rounds[peer.name], told.get(peer.name, {}), why_not.get(peer.name, "")) for peer in peers
-        ]
+        rows = [row_of(peer, rounds[peer.name], told.get(peer.name, {}), why_not.get(peer.name, "")) for peer in peers]
         loads = [load for each in rounds.values() for one in each for load in one.loads.values()]
-        answers, own = answers + sum(len(load.milliseconds) for load in loads), own + sum(x.own_seconds for x in loads)
-    _write(given, tables, _facts(given, (time.monotonic() - started) / 60, 1e3 * own / max(answers, 1)))
+        answers, own = sum(len(load.milliseconds) for load in loads), sum(load.own_seconds for load in loads)
+        facts = _facts(given, (time.monotonic() - began) / 60, 1e3 * own / max(answers, 1))
+        tables[table] = Table(rows, facts)
+    _write(given, tables)
 
 
 def _by_name(peers: list[Peer]) -> dict[str, Peer]:
@@ -104,19 +102,28 @@ def _by_name(peers: list[Peer]) -> dict[str, Peer]:
 
 
 def _facts(given: argparse.Namespace, minutes: float, own_ms: float) -> dict[str, str]:
-    facts = machine.facts() | {
-        "date": f"{datetime.now(UTC):%Y-%m-%d}, {minutes:.0f} minutes",
-        "cells": f"{given.rounds} round(s) of {given.seconds:g} s each, peers in turn; medians of the rounds",
-        "load generator": f"one thread, {own_ms:.2f} ms of processor time a request, on the same cores",
-    }
+    facts = (
+        {"command": "`" + " ".join(["python -m benchmarks.peers", *sys.argv[1:]]) + "`"}
+        | machine.facts()
+        | {
+            "date": f"{datetime.now(UTC):%Y-%m-%d}, {minutes:.0f} minutes",
+            "cells": f"{given.rounds} round(s) of {given.seconds:g} s each, peers in turn; medians of the rounds",
+            "load generator": f"one thread, {own_ms:.2f} ms of processor time a request, on the same cores",
+        }
+    )
     return facts if given.tensorflow_serving else facts | {"TensorFlow Serving": NO_SERVING}
 
 
-def _write(given: argparse.Namespace, tables: dict[str, list[Row]], facts: dict[str, str]) -> None:
-    text = report.markdown(tables, facts, " ".join(["python -m benchmarks.peers", *sys.argv[1:]]))
+def _write(given: argparse.Namespace, measured: dict[str, Table]) -> None:
+    """Write the tables; one that was not measured now stays as the run before wrote it."""
+    figures = given.out / "peers.json"
+    before = report.of_json(figures.read_text(encoding="utf-8")) if figures.exists() else {}
+    tables = {name: table for name in TABLES if (table := measured.get(name) or before.get(name))}
+    text = report.markdown(tables)
     (given.out / "peers.md").write_text(text, encoding="utf-8")
-    (given.out / "peers.json").write_text(report.as_json(tables, facts), encoding="utf-8")
-    report.plot(tables, given.picture, f"{facts['machine']}; over TLS with a token, one week as CSV")
+    figures.write_text(report.as_json(tables), encoding="utf-8")
+    machines = "; ".join(sorted({table.facts["machine"] for table in tables.values()}))
+    report.plot(tables, given.picture, f"{machines}; over TLS with a token, one week as CSV")
     print(text)
 
 

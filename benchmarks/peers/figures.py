@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from benchmarks.peers.load import Load
 
@@ -56,6 +56,14 @@ class Row:
     def at(self, concurrency: int) -> Cell | None:
         """Return the cell at a concurrency."""
         return next((cell for cell in self.cells if cell.concurrency == concurrency), None)
+
+
+@dataclass(frozen=True)
+class Table:
+    """What one run measured with one model: a row for each peer, and facts about the run, by what they are of."""
+
+    rows: Sequence[Row]
+    facts: Mapping[str, str]
 
 
 def percentile(values: Sequence[float], percent: int) -> float:

@@ -1,22 +1,22 @@
 """The results as Markdown, JSON and a plot: every row, also those where Lastgang loses.
 
-In: rows by table, and facts about the run. Out: texts and a picture; nothing is measured here.
+In: tables by the model's name, each of a run of its own if need be. Out: texts and a picture, and tables again from the
+JSON; nothing is measured here.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from math import isnan
+from math import isnan, nan
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.peers.figures import Cell, Row, Table
 from benchmarks.peers.lineup import FLOORS, OURS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
-
-    from benchmarks.peers.figures import Row
 
 HEADINGS = {
     "folded": "The shipped folded network",
@@ -26,14 +26,19 @@ COLOURS = {"ours": "tab:red", "floor": "0.45", "peer": "tab:blue"}
 MANY = 1_000
 
 
-def markdown(tables: Mapping[str, Sequence[Row]], facts: Mapping[str, str], command: str) -> str:
+def markdown(tables: Mapping[str, Table]) -> str:
     """Lay everything out."""
-    lines = ["# Lastgang beside its peers", "", f"Made by `{command}`; the same figures are in `peers.json`.", ""]
-    lines += [f"- {name}: {value}" for name, value in facts.items()]
-    for name, rows in tables.items():
-        lines += ["", f"## {HEADINGS[name]}", "", *_times(rows), "", *_costs(rows), *_losses(rows)]
+    lines = [
+        "# Lastgang beside its peers",
+        "",
+        "Made by `python -m benchmarks.peers`; the same figures are in `peers.json`.",
+    ]
+    for name, table in tables.items():
+        rows = table.rows
+        lines += ["", f"## {HEADINGS[name]}", "", *(f"- {fact}: {value}" for fact, value in table.facts.items()), ""]
+        lines += [*_times(rows), "", *_costs(rows), *_losses(rows)]
         lines += [f"- not measured: {row.title}. {row.why_not}" for row in rows if row.why_not]
-    versions = {row.name: row.versions for rows in tables.values() for row in rows if row.versions}
+    versions = {row.name: row.versions for table in tables.values() for row in table.rows if row.versions}
     lines += ["", "## Versions", ""]
     lines += [f"- {name}: {', '.join(f'{k} {v}' for k, v in each.items())}" for name, each in versions.items()]
     return "\n".join(lines) + "\n"
@@ -116,10 +121,36 @@ def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def as_json(tables: Mapping[str, Sequence[Row]], facts: Mapping[str, str]) -> str:
+def as_json(tables: Mapping[str, Table]) -> str:
     """Write the same as JSON; what is no number is null."""
-    content = {"facts": dict(facts), "tables": {name: [asdict(row) for row in rows] for name, rows in tables.items()}}
+    content = {
+        name: {"facts": dict(table.facts), "rows": [asdict(row) for row in table.rows]}
+        for name, table in tables.items()
+    }
     return json.dumps(_without_nan(content), indent=1) + "\n"
+
+
+def of_json(text: str) -> dict[str, Table]:
+    """Return the tables that `as_json` wrote."""
+    return {
+        name: Table([_row(row) for row in table["rows"]], table["facts"]) for name, table in json.loads(text).items()
+    }
+
+
+def _row(written: dict[str, Any]) -> Row:
+    cells = tuple(Cell(**_with_nan(each)) for each in written.pop("cells"))
+    return Row(**_with_nan(written), cells=cells)
+
+
+def _with_nan(written: dict[str, Any]) -> dict[str, Any]:
+    """Undo `_without_nan`; only `versions` may be None."""
+    return {name: value if name == "versions" else _number_or_nan(value) for name, value in written.items()}
+
+
+def _number_or_nan(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(_number_or_nan(one) for one in value)
+    return nan if value is None else value
 
 
 def _without_nan(value: Any) -> Any:
@@ -132,15 +163,16 @@ def _without_nan(value: Any) -> Any:
     return value
 
 
-def plot(tables: Mapping[str, Sequence[Row]], path: Path, caption: str) -> None:
+def plot(tables: Mapping[str, Table], path: Path, caption: str) -> None:
     """Draw p50 at one request at a time and requests a second at the highest concurrency."""
     from matplotlib.figure import Figure  # noqa: PLC0415  # not needed where only texts are made
 
-    figure = Figure(figsize=(12, 1.2 + 0.28 * sum(len(_measured(rows)) + 3 for rows in tables.values())))
+    heights = [len(_measured(table.rows)) + 2 for table in tables.values()]
+    figure = Figure(figsize=(12, 1.2 + 0.28 * sum(height + 1 for height in heights)))
     figure.set_layout_engine("constrained")
-    heights = [len(_measured(rows)) + 2 for rows in tables.values()]
     panels = figure.subplots(len(tables), 2, squeeze=False, height_ratios=heights)
-    for (name, rows), (left, right) in zip(tables.items(), panels, strict=True):
+    for (name, table), (left, right) in zip(tables.items(), panels, strict=True):
+        rows = table.rows
         concurrencies = _concurrencies(rows)
         low, high = concurrencies[0], concurrencies[-1]
         left.set_xscale("log")  # else only the slowest would be seen
