@@ -50,7 +50,7 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help="one round of 2 s a cell instead of three of 10 s")
     parser.add_argument("--only", type=lambda text: text.split(","), metavar="NAME,...", help="measure only these")
-    parser.add_argument("--table", choices=TABLES, action="append", help="measure only with this model; the other table stays")
+    parser.add_argument("--table", choices=TABLES, action="append", help="only with this model; the other table stays")
     parser.add_argument("--rounds", type=int, help="rounds (3)")
     parser.add_argument("--seconds", type=float, help="seconds a cell (10)")
     parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 8, 64], help="requests at a time (1 8 64)")
