@@ -10,7 +10,7 @@ import sys
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from auditing import actor, open_trail
 from auth.admin import add_admin
@@ -39,7 +39,7 @@ from edge.metrics import Metrics
 from edge.model_changes import add_model_changes
 from edge.problems import handle_errors
 from edge.sampling import Sampler
-from edge.scraping import in_worker, serve
+from edge.scraping import serve
 from edge.shedding import Load
 from edge.timing import stage
 from edge.turns import Turns
@@ -76,11 +76,16 @@ def catalogue() -> Catalogue:
 
 
 def call_endpoints_directly() -> None:
-    """Let BentoML make this worker's application so; the parent makes none, and BentoML's server takes 11 MB."""
-    if in_worker():
-        from edge.endpoints import install  # noqa: PLC0415  # see above
+    """Let BentoML make its applications so, in this process; its server, 11 MB, is loaded by who makes one alone."""
+    from _bentoml_sdk.service.factory import Service  # noqa: PLC0415  # imported before, where it is needed
 
-        install()
+    def to_asgi(service: Any, *, is_main: bool = True) -> Any:
+        from edge.endpoints import DirectApp  # noqa: PLC0415
+
+        service.inject_config()
+        return DirectApp(service, is_main=is_main)()
+
+    Service.to_asgi = to_asgi
 
 
 def prefer_short_requests() -> None:

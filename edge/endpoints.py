@@ -3,7 +3,7 @@
 BentoML finds the route, makes the instance and calls its hooks. Around each request it does more, which takes a tenth
 of it: a span that goes nowhere, a task with a timer that runs on long after the answer, an input model made from the
 body, the signature of the method, a header with its name. None of it is for endpoints that take the file from an
-`UploadMiddleware` and make responses, so `install` leaves it out. The errors of such an endpoint become problem
+`UploadMiddleware` and make responses, so it is left out. The errors of such an endpoint become problem
 documents here; BentoML would log a traceback for each.
 """
 
@@ -42,8 +42,3 @@ class DirectApp(bento.ServiceAppFactory):  # type: ignore[misc]  # BentoML is no
             return cast("Response", await self.service.apis[name].func(self._service_instance, _Context(request)))
         except tuple(KINDS) as error:
             return problem(error)
-
-
-def install() -> None:
-    """Let BentoML make its applications so, in this process."""
-    bento.ServiceAppFactory = DirectApp

@@ -33,18 +33,13 @@ _MERGED = 0  # stands for the processes that have ended; no process has this id
 _ADDED_UP = ("counter", "histogram")  # kinds of files whose numbers outlive their process
 
 
-def in_worker() -> bool:
-    """Tell whether this process is one of BentoML's workers, to which it names the folder."""
-    return FOLDER in os.environ
-
-
 def keep_apart() -> None:
     """Name a folder to BentoML that no other service has; in the parent of the workers, before it starts them.
 
     BentoML's own lies in its store and is emptied at each start: a second service on a store would take the counts of
     the first away for good. This one is made only when workers are started.
     """
-    if in_worker():
+    if FOLDER in os.environ:  # this is one of them
         return
     from bentoml._internal.configuration.containers import BentoMLContainer  # noqa: PLC0415  # imported before
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-import _bentoml_impl.server.app as bento
 import bentoml
 import httpx
 import pytest
@@ -65,11 +64,9 @@ service.add_asgi_middleware(Marking)
 def app() -> Iterator[Starlette]:
     """Give the application as BentoML makes it, with an instance behind it."""
     usual = BentoMLContainer.config.get()
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(bento, "ServiceAppFactory", bento.ServiceAppFactory)  # undone at the end
-        endpoints.install()
-        made: Starlette = service.to_asgi()
-        yield made
+    service.inject_config()
+    made: Starlette = DirectApp(service)()
+    yield made
     BentoMLContainer.config.set(usual)  # the service's own configured this process
 
 

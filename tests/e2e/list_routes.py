@@ -24,9 +24,7 @@ def main() -> None:
     """Print the routes; HEAD, which Starlette adds to a GET of its own accord, is left out."""
     sys.path.insert(0, "")
     import service  # noqa: PLC0415  # importing this module has no effect
-    from edge.endpoints import install  # noqa: PLC0415  # as a worker does
 
-    install()
     lastgang: Any = service.Lastgang  # BentoML's decorator makes more of the class than it tells the type checker
     app = lastgang.to_asgi(is_main=True)
     sys.stdout.write(json.dumps(sorted({route for route in routes_of(app) if route[0] != "HEAD"})))
