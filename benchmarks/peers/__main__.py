@@ -86,14 +86,14 @@ def main(arguments: list[str] | None = None) -> None:
     told = {name: versions(pythons[name], peer.packages) for name, peer in _by_name(peers).items() if name in pythons}
     tables = {}
     for table in given.table or TABLES:
-        began = time.monotonic()
+        began, served = time.monotonic(), machine.facts()
         rounds, failed = _rounds(peers, prepare(table, given.work), pythons, given)
         why_not = missing | failed
         rows = [row_of(peer, rounds[peer.name], told.get(peer.name, {}), why_not.get(peer.name, "")) for peer in peers]
         loads = [load for each in rounds.values() for one in each for load in one.loads.values()]
         answers, own = sum(len(load.milliseconds) for load in loads), sum(load.own_seconds for load in loads)
         facts = _facts(given, (time.monotonic() - began) / 60, 1e3 * own / max(answers, 1))
-        tables[table] = Table(rows, facts)
+        tables[table] = Table(rows, served | facts)
     _write(given, tables)
 
 
@@ -102,15 +102,12 @@ def _by_name(peers: list[Peer]) -> dict[str, Peer]:
 
 
 def _facts(given: argparse.Namespace, minutes: float, own_ms: float) -> dict[str, str]:
-    facts = (
-        {"command": "`" + " ".join(["python -m benchmarks.peers", *sys.argv[1:]]) + "`"}
-        | machine.facts()
-        | {
-            "date": f"{datetime.now(UTC):%Y-%m-%d}, {minutes:.0f} minutes",
-            "cells": f"{given.rounds} round(s) of {given.seconds:g} s each, peers in turn; medians of the rounds",
-            "load generator": f"one thread, {own_ms:.2f} ms of processor time a request, on the same cores",
-        }
-    )
+    facts = {
+        "command": "`" + " ".join(["python -m benchmarks.peers", *sys.argv[1:]]) + "`",
+        "date": f"{datetime.now(UTC):%Y-%m-%d}, {minutes:.0f} minutes",
+        "cells": f"{given.rounds} round(s) of {given.seconds:g} s each, peers in turn; medians of the rounds",
+        "load generator": f"one thread, {own_ms:.2f} ms of processor time a request, on the same cores",
+    }
     return facts if given.tensorflow_serving else facts | {"TensorFlow Serving": NO_SERVING}
 
 

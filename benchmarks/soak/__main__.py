@@ -159,7 +159,7 @@ def facts(seen: Seen, minutes: float) -> dict[str, str]:
         for of, under in zip(("descriptors", "threads"), most, strict=True)
     )
     grown, seconds = seen.audited
-    return machine.facts() | {
+    return {
         "date": f"{datetime.now(UTC):%Y-%m-%d}, {minutes:g} minutes of steady load",
         "load": f"{load} beside the hostile clients ({number(seen.capacity)})",
         "descriptors of all processes": f"{descriptors} (more than {STAYED} more are a leak)",
@@ -172,6 +172,7 @@ def main() -> None:
     """Measure, print and write."""
     given = _arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the service is ended, too
+    served = machine.facts()  # now: after an hour another commit may be checked out
     key = new_key("HS256").strip()
     settings = {
         "LASTGANG_TOKEN_MINUTES": str(int(given.minutes) + 60),
@@ -182,7 +183,7 @@ def main() -> None:
     with service(**settings) as (address, certificate, _, process):
         token, target = populate(address, certificate, key, ("admin", PASSWORD))
         seen = soak(pace(target, token), target, process, given.minutes, given.hostile)
-    told, several = facts(seen, given.minutes), attacks(target)
+    told, several = served | facts(seen, given.minutes), attacks(target)
     text = report.markdown(seen.answers, seen.samples, told)
     text += report.hostile(seen.outcomes, several, 60 * given.minutes)
     print(text)
