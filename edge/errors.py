@@ -4,6 +4,7 @@ RequestError
 ├── BodyTooLarge          more bytes than the limit
 ├── BodyTooSlow           the body did not arrive in time
 ├── Overloaded            too much is being done at this moment; says when to come again
+│   └── StillCompiling    a long request so soon after the start that it would take too long
 ├── UnsupportedMediaType  neither a form with a file nor a CSV
 ├── MalformedUpload       a form that cannot be read, or without exactly one file
 └── InvalidQuery          a query string with parameters that cannot be used
@@ -38,9 +39,17 @@ class BodyTooSlow(RequestError):
 class Overloaded(RequestError):
     """There is no place for one more request just now; come again in `retry_after` seconds."""
 
-    def __init__(self, retry_after: int) -> None:
+    def __init__(self, retry_after: int, reason: str = "Too many requests are being answered just now.") -> None:
         self.retry_after = retry_after
-        super().__init__(f"Too many requests are being answered just now. Send this one again in {retry_after} s.")
+        super().__init__(f"{reason} Send this one again in {retry_after} s.")
+
+
+class StillCompiling(Overloaded):
+    """The batches that many forecasts need are still being compiled behind the requests, for seconds after a start."""
+
+    def __init__(self, model: str, seconds: float) -> None:
+        reason = f"Model {model!r} is still being compiled after the start; until it is, this takes {seconds:.0f} s."
+        super().__init__(15, reason)
 
 
 class UnsupportedMediaType(RequestError):

@@ -128,7 +128,7 @@ KINDS: dict[type[Exception], Kind] = {
     IssuerUnavailable: Kind(503, "issuer-unavailable", "The issuer's keys cannot be read", {"Retry-After": "30"}),
     PasswordChecksBusy: Kind(503, "busy", "Too many log-ins at once"),
     UnusableDatabase: Kind(503, "users-unusable", "The user store cannot be used"),
-    Overloaded: Kind(503, "overloaded", "Too many requests at once"),
+    Overloaded: Kind(503, "overloaded", "Too much at once"),
     SQLAlchemyError: Kind(503, "users-unavailable", "The user store does not answer", {"Retry-After": "5"}),
     TimeoutError: Kind(504, "timeout", "The request took too long"),
 }

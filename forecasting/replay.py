@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from edge.errors import StillCompiling
 from forecasting.power import preparation
 from models.catalogue import ServedModel
 from models.errors import NonFiniteForecast
@@ -23,6 +24,8 @@ Inputs = npt.NDArray[np.float32]
 
 AT_ONCE = 256  # windows in one call; 5 MB of input
 MANY, WIDE = 4_096, 64  # windows of one request that are worth a batch size of their own from then on, and that size
+LONGEST = 5.0  # seconds that a model which is still being compiled may need for one request
+PATIENCE = 15.0  # seconds for which a request that would take longer waits until it is compiled
 _THREADS = min(2, os.cpu_count() or 1)  # a compiled model lets go of the interpreter while it runs
 
 
@@ -43,9 +46,15 @@ def replay(model: ServedModel, histories: Sequence[History]) -> list[Floats]:
 
     Returns:
         For each history (m, horizon) kW; a row is NaN where the model has no finite answer.
+
+    Raises:
+        StillCompiling: it would take a multiple of what it takes in a moment, and has waited for that.
     """
     ends = np.cumsum([len(history.origins) for history in histories], dtype=np.int64)
     total = int(ends[-1]) if len(ends) else 0
+    runner = model.runner
+    if not runner.wait(0) and (seconds := runner.seconds(total)) > LONGEST and not runner.wait(PATIENCE):
+        raise StillCompiling(model.name, seconds)
     prepared = preparation(model.card)
     inputs = [prepared.inputs(history.profile) for history in histories]
     shape = (model.card.window, len(model.card.columns))

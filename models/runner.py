@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from threading import Lock
+from threading import Event, Lock
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +80,9 @@ class Runner:
         sizes = sorted(set(batch_sizes))
         self._known = set(sizes)
         self._later = list(sizes) if rest_later else []
+        self._whole = Event()  # set when these sizes are compiled, or one of them cannot be
+        if not rest_later:
+            self._whole.set()
         self._xla, self.compiled, self._ready = True, False, dict[int, Warm]()
         self._ready = self._warm(sizes[:1], xla=False) if rest_later else self._compiled(sizes)
         self._try(directory)
@@ -89,18 +92,25 @@ class Runner:
         """The sizes that calls are cut into by now, rising."""
         return tuple(self._ready)
 
+    def wait(self, seconds: float) -> bool:
+        """Wait until `compile_rest` is done with the sizes that the constructor was given; tell whether it is."""
+        return self._whole.wait(seconds)
+
     def compile_rest(self) -> None:
         """Compile what was left for later, one size after the other; `predict` goes on meanwhile and then uses them.
 
         Raises:
             RefusedWeights, InvalidCard: as the constructor does; the sizes that there are stay.
         """
-        while True:
-            with _one_by_one:
-                if not self._later:
-                    return
-                size = self._later.pop(0)
-                self._ready = {**self._ready, **self._compiled([size])}
+        try:
+            while True:
+                with _one_by_one:
+                    if not self._later:
+                        return
+                    size = self._later.pop(0)
+                    self._ready = {**self._ready, **self._compiled([size])}
+        finally:
+            self._whole.set()
 
     def widen(self, size: int) -> Thread | None:
         """Compile one more size behind the requests; the others answer meanwhile.

@@ -26,6 +26,10 @@ class Quick:
     def widen(self, size: int) -> None:
         """Do as `Runner.widen` where there is nothing to compile."""
 
+    def wait(self, seconds: float) -> bool:  # noqa: ARG002
+        """Do as `Runner.wait` where there is nothing to compile."""
+        return True
+
 
 class Yesterday(Quick):
     """A runner that repeats the last day's values; from a window that ends with more than 1e6 it has no answer."""

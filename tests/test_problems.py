@@ -63,6 +63,7 @@ EXAMPLES = [
     (auth_errors.UnusableDatabase("sqlite:////nightingale", "nightingale"), 503, "users cannot be read"),
     (auth_errors.WrongSchema("sqlite:////nightingale", "v2", "v1", newer=True), 503, "users cannot be read"),
     (edge_errors.Overloaded(8), 503, "8 s"),
+    (edge_errors.StillCompiling("gru", 86.4), 503, "takes 86 s. Send this one again in 15 s"),
     (auth_errors.TooManyLogIns(9), 429, "9 s"),
     (auth_errors.LimitReached("requests", 60, 3_600, 1, 10), 429, "10 s"),
     (SQLAlchemyError("nightingale"), 503, "users cannot be read"),

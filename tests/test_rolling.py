@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from threading import Timer
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from quick_model import PLAIN, LastValue, profile, served
 from toy import QUIET, card_of, model_folder
 
-from edge.errors import NoIntervals
+from edge.errors import NoIntervals, StillCompiling
 from forecasting import replay
 from forecasting.power import power
 from forecasting.replay import History
@@ -21,6 +22,7 @@ from models.runner import Runner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from processing.reading import LoadProfile
 
@@ -89,6 +91,24 @@ def test_replayed_forecasts_are_those_of_the_profile_cut_there(toy: ServedModel)
         for at in range(0, len(answer), 50):
             alone = power(toy, [cut(history.profile, history.origins[at] + 1)])[0]
             np.testing.assert_allclose(answer[at], alone, rtol=0, atol=1e-5)
+
+
+def test_what_would_take_long_waits_until_the_model_is_compiled(tmp_path: Path, monkeypatch: Any) -> None:
+    """It waits, and is refused if that takes too long; what is short is answered at once, and everything afterwards."""
+    folder = model_folder(tmp_path / "model")
+    model = ServedModel("toy", "1", card_of(folder), Runner(folder, card_of(folder), (1, 32), rest_later=True))
+    monkeypatch.setattr(model.runner, "seconds", lambda n: n / 10)
+    monkeypatch.setattr(replay, "PATIENCE", 0.1)
+    long = History(profile(50 + 9 * np.sin(np.arange(800) / 7)), range(WEEK, 799))
+    with pytest.raises(StillCompiling, match="takes 13 s"):
+        replay.replay(model, [long])
+    short = History(long.profile, range(WEEK, WEEK + 40))
+    assert len(replay.replay(model, [short])[0]) == 40
+    monkeypatch.setattr(replay, "PATIENCE", 60)
+    compiling = Timer(0.2, model.runner.compile_rest)
+    compiling.start()
+    assert len(replay.replay(model, [long])[0]) == len(long.origins)
+    compiling.join()
 
 
 def test_nothing_to_replay_is_no_call() -> None:

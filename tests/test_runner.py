@@ -122,12 +122,12 @@ def test_larger_batches_can_wait(tmp_path: Path) -> None:
     folder = model_folder(tmp_path / "model")
     runner = Runner(folder, card_of(folder), SIZES, rest_later=True)
     x = noise(2 * SIZES[-1])
-    seen, answers = [(runner.batch_sizes, runner.compiled)], [runner.predict(x)]
+    seen, answers = [(runner.batch_sizes, runner.compiled, runner.wait(0))], [runner.predict(x)]
     for _ in range(2):  # the second time there is nothing left
         runner.compile_rest()
-        seen.append((runner.batch_sizes, runner.compiled))
+        seen.append((runner.batch_sizes, runner.compiled, runner.wait(0)))
         answers.append(runner.predict(x))
-    assert seen == [(SIZES[:1], False), (SIZES, True), (SIZES, True)]
+    assert seen == [(SIZES[:1], False, False), (SIZES, True, True), (SIZES, True, True)]
     assert np.array_equal(answers[0], answers[1])
     assert np.array_equal(answers[0], answers[2])
 
