@@ -92,27 +92,32 @@ class Budget:
             if not lease.holds(now, self.seconds):
                 lease.until = (now // self.seconds + 1) * self.seconds
                 lease.left, lease.used, lease.got = 0, 0, lease.got // 2
-            if lease.left < amount and lease.used < self.limit:
-                await self._renew(subject, lease, amount)
+            held = min(lease.left, amount)  # apart: `take_now` goes on spending from the lease while more is asked for
+            lease.left -= held
+            try:
+                if held < amount and lease.used < self.limit:
+                    await self._renew(subject, lease, amount - held, whole=amount > 1)
+            finally:
+                lease.left += held
             if lease.left < amount:
                 left = self._told(lease, now)
                 raise LimitReached(self.name, self.limit, self.seconds, amount, left.seconds, left.amount)
             lease.left -= amount
             return self._told(lease, now)
 
-    async def _renew(self, subject: str, lease: _Lease, amount: int) -> None:
+    async def _renew(self, subject: str, lease: _Lease, missing: int, *, whole: bool) -> None:
         """Lease more: a whole amount, or, of single ones, a part that is worth the way."""
-        until, missing = lease.until, amount - lease.left
+        until = lease.until
         part = min(max(2 * lease.got, FIRST), self.limit // SHARE_OF_LIMIT, (self.limit - lease.used) // SHARE_OF_REST)
-        asked = missing if amount > 1 else max(1, part)
+        asked = missing if whole else max(1, part)
         granted, used = await asyncio.to_thread(
-            self._counters.take, key_of(self.name, subject), asked, self.limit, until, self.seconds, whole=amount > 1
+            self._counters.take, key_of(self.name, subject), asked, self.limit, until, self.seconds, whole=whole
         )
         if lease.until == until:
             lease.left += granted
             # Where a large amount was refused, a smaller one may still be granted.
             lease.used = used
-            if amount == 1:
+            if not whole:
                 lease.got = granted
 
     def _renew_behind(self, subject: str, lease: _Lease) -> None:
@@ -120,7 +125,7 @@ class Budget:
             async with lease.lock:
                 if lease.holds(self._clock(), self.seconds) and lease.used < self.limit:
                     try:
-                        await self._renew(subject, lease, 1)
+                        await self._renew(subject, lease, 1, whole=False)
                     except SQLAlchemyError:
                         return  # whoever finds the lease spent will be told
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -64,6 +65,27 @@ def test_one_worker_gives_all_of_it(counters: Counters, limit: int) -> None:
         assert await spend(budget, limit + 50) == limit
 
     asyncio.run(run())
+
+
+def test_a_large_amount_is_not_refused_for_what_small_ones_spend_meanwhile(counters: Counters) -> None:
+    """While more is asked for, others go on spending from the same lease, without waiting."""
+    budget = Budget(counters, "sites", 1_000_000, 3_600, Seconds())
+    stolen: list[bool] = []  # whether a small one got something
+
+    class Meanwhile(Counters):
+        def take(self, *arguments: Any, **options: Any) -> tuple[int, int]:
+            stolen.append(budget.take_now("ada") is not None)
+            return counters.take(*arguments, **options)
+
+    async def run() -> None:
+        await budget.take("ada")
+        budget._counters = Meanwhile.__new__(Meanwhile)
+        assert budget._leases["ada"].left > 0
+        assert (await budget.take("ada", 50)).amount > 0
+        assert budget._leases["ada"].left >= 0
+
+    asyncio.run(run())
+    assert stolen == [False]  # it has to ask for itself
 
 
 @pytest.mark.parametrize("jump", [-30 * 86_400, -7_200, 7_200, 30 * 86_400])
