@@ -76,7 +76,7 @@ def catalogue() -> Catalogue:
 
 
 def call_endpoints_directly() -> None:
-    """Let BentoML make its applications so, in this process; its server, 11 MB, is loaded by who makes one alone."""
+    """Let BentoML make its applications by `edge.endpoints`; its server, 11 MB, is loaded by who makes one alone."""
     from _bentoml_sdk.service.factory import Service  # noqa: PLC0415  # imported before, where it is needed
 
     def to_asgi(service: Any, *, is_main: bool = True) -> Any:

@@ -260,7 +260,8 @@ def test_the_plot_is_drawn(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "value, expected", [(0.1234, "0.123"), (12.345, "12.3"), (123.4, "123"), (4242.4, "4242"), (5.0, "5.00")]
+    "value, expected",
+    [(0.1234, "0.123"), (12.345, "12.3"), (123.4, "123"), (4242.4, "4242"), (5.0, "5.00"), (999.6, "1000")],
 )
 def test_numbers_are_written_with_three_digits(value: float, expected: str) -> None:
     """Numbers have three digits and no exponent."""
