@@ -1,11 +1,12 @@
 """What `/forecast` costs on many sites: its seconds, the worker's memory, and what a small request waits meanwhile.
 
-Makes files of N sites (long and wide) of the sample fleet's last week. Posts each to a fresh service of its own, over
-TLS from a process apart, for JSON and for CSV, and prints a Markdown table:
+Makes files of N sites (long and wide) of the sample fleet's last week. Posts each to a fresh service of its own with
+one worker, so that the large and the small requests meet, over TLS from a process apart, for JSON and for CSV, and
+prints a Markdown table:
 
 in process   seconds of reading and the model alone for the same bytes, here, without a service
 request      seconds of the whole request while nothing else is asked; both are the fastest of some, turn about
-part         `in process` of `request`
+part         `in process` of `request`: the median of the pairs, each of which one moment of the machine has measured
 memory       the worker's highest resident set over its level before the first such request, in sizes of the file
 p50, p99     of `/predict/gru` with the sample week, one at a time, during such requests and (`alone`) without;
              `times` is the one p99 in the other
@@ -44,7 +45,12 @@ ENOUGH = 500  # small requests beside large ones
 IDLE = 20  # percent of a core
 PATIENCE = 30  # seconds
 DONE = True
-ROOM = {"LASTGANG_MAX_BULK_BYTES": "1000000000", "LASTGANG_REQUEST_SECONDS": "600", "LASTGANG_BODY_SECONDS": "600"}
+SETTINGS = {
+    "LASTGANG_WORKERS": "1",
+    "LASTGANG_MAX_BULK_BYTES": "1000000000",
+    "LASTGANG_REQUEST_SECONDS": "600",
+    "LASTGANG_BODY_SECONDS": "600",
+}
 
 
 @dataclass(frozen=True)
@@ -201,6 +207,7 @@ def measure(one: Files, alone: InProcess, turns: int, first: Path) -> "Iterator[
             worker.reset()
             pairs = [(alone.seconds(body), bulk.post(one.path, accept).result()) for _ in range(turns)]
             needed, took = map(min, zip(*pairs, strict=True))
+            part = statistics.median(before / then for before, then in pairs)
             growth = (worker.peak() - level) / len(body)
             quiet = small(url, context, week, range(ALONE))
             busy: list[float] = []
@@ -208,7 +215,7 @@ def measure(one: Files, alone: InProcess, turns: int, first: Path) -> "Iterator[
                 busy += small(url, context, week, iter(bulk.post(one.path, accept).done, DONE))
             yield (
                 f"| {one.sites} {one.layout} | {len(body) / 1e6:.1f} | {accept.rpartition('/')[2]} | {needed:.2f} "
-                f"| {took:.2f} | {needed / took:.0%} | {growth:.1f} | {statistics.median(busy):.1f} | {p99(busy):.1f} "
+                f"| {took:.2f} | {part:.0%} | {growth:.1f} | {statistics.median(busy):.1f} | {p99(busy):.1f} "
                 f"| {p99(quiet):.1f} | {p99(busy) / p99(quiet):.1f} |"
             )
         bulk.pool.shutdown()
@@ -222,7 +229,7 @@ def main() -> None:
     parser.add_argument("--sites", type=int, nargs="+", default=[1_000, 10_000], help="sites in a file (1000 10000)")
     parser.add_argument("--turns", type=int, default=5, help="requests of each kind for the seconds (5)")
     given = parser.parse_args()
-    os.environ |= ROOM
+    os.environ |= SETTINGS
     with TemporaryDirectory() as folder:
         first = next(write(Path(folder), 64)).path
         files = chain.from_iterable(write(Path(folder), sites) for sites in given.sites)

@@ -27,6 +27,7 @@ logging.getLogger("python_multipart").setLevel(logging.ERROR)
 
 FIELD = "file"
 LARGEST_OTHER = 65_536  # bytes; a log-in form needs a few hundred
+AHEAD = 16 << 20  # bytes that there is room for before they come; of larger blocks the C library moves pages
 _BOUNDARY = re.compile(r"multipart/form-data; boundary=([0-9A-Za-z'()+_,./:=?-]{1,70})")
 _PART = re.compile(
     rb'Content-Disposition: form-data; name="file"; filename="[^"\\%\r\n]*"\r\n'
@@ -92,7 +93,7 @@ async def read_file(scope: Scope, receive: Receive, max_bytes: int, room: Room) 
         raise UnsupportedMediaType(f"encoded as {encoding}")
     if media_type not in {"multipart/form-data", "text/csv"}:
         raise UnsupportedMediaType(media_type or "not said")
-    body = await whole(_bounded(scope, receive, max_bytes, room))
+    body = await whole(_bounded(scope, receive, max_bytes, room), _declared(headers))
     if media_type == "text/csv":
         return body
     file = plain_file(headers["content-type"], body)
@@ -127,23 +128,30 @@ def plain_file(content_type: str, body: Body) -> Body | None:
     return body
 
 
-async def whole(receive: Receive) -> Body:
-    """Return the bytes of a whole body.
+async def whole(receive: Receive, declared: int = 0) -> Body:
+    """Return the bytes of a whole body, of which the client said how long it would be; 0 if it did not.
+
+    Appended chunk by chunk a body is moved as it grows, and leaves holes of its own size in the worker's memory, unless
+    it is so large that the C library moves pages and not bytes. So there is room for it from its first chunk on.
 
     Raises:
         BodyTooLarge: as `receive` does.
         ClientDisconnect: the client went away; there is no one to answer.
     """
-    body = bytearray()
+    body, filled = bytearray(), 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         chunk, more = message.get("body", b""), message.get("more_body", False)
-        if not more and not body:
+        if not more and not filled:
             return bytes(chunk)
-        body += chunk
+        if not filled:
+            body = bytearray(min(declared, AHEAD))
+        body[filled : filled + len(chunk)] = chunk  # what lies beyond its end makes it longer
+        filled += len(chunk)
         if not more:
+            del body[filled:]
             return body
 
 
@@ -182,8 +190,7 @@ def _bounded(scope: Scope, receive: Receive, limit: int, room: Room | None = Non
 
     With a `room` it raises Overloaded as soon as the body is known not to fit.
     """
-    declared = Headers(scope=scope).get("content-length", "0")
-    length = int(declared[:20]) if declared.isdecimal() else 0
+    length = _declared(Headers(scope=scope))
     if length > limit:
         raise BodyTooLarge(limit)
     if room is not None:
@@ -201,6 +208,12 @@ def _bounded(scope: Scope, receive: Receive, limit: int, room: Room | None = Non
         return message
 
     return bounded
+
+
+def _declared(headers: Headers) -> int:
+    """Return the declared length of a body; 0 if there is none that is a number."""
+    length = headers.get("content-length", "0")
+    return int(length[:20]) if length.isdecimal() else 0
 
 
 def _has_body(scope: Scope) -> bool:

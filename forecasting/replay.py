@@ -13,10 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edge.errors import StillCompiling
-from forecasting.power import preparation
+from forecasting.power import await_compiled, outputs, preparation
 from models.catalogue import ServedModel
-from models.errors import NonFiniteForecast
 from processing.reading import LoadProfile
 
 Floats = npt.NDArray[np.float64]
@@ -24,8 +22,6 @@ Inputs = npt.NDArray[np.float32]
 
 AT_ONCE = 256  # windows in one call; 5 MB of input
 MANY, WIDE = 4_096, 64  # windows of one request that are worth a batch size of their own from then on, and that size
-LONGEST = 5.0  # seconds that a model which is still being compiled may need for one request
-PATIENCE = 15.0  # seconds for which a request that would take longer waits until it is compiled
 _THREADS = min(2, os.cpu_count() or 1)  # a compiled model lets go of the interpreter while it runs
 
 
@@ -48,13 +44,11 @@ def replay(model: ServedModel, histories: Sequence[History]) -> list[Floats]:
         For each history (m, horizon) kW; a row is NaN where the model has no finite answer.
 
     Raises:
-        StillCompiling: it would take a multiple of what it takes in a moment, and has waited for that.
+        StillCompiling: as `await_compiled` does.
     """
     ends = np.cumsum([len(history.origins) for history in histories], dtype=np.int64)
     total = int(ends[-1]) if len(ends) else 0
-    runner = model.runner
-    if not runner.wait(0) and (seconds := runner.seconds(total)) > LONGEST and not runner.wait(PATIENCE):
-        raise StillCompiling(model.name, seconds)
+    await_compiled(model, total)
     prepared = preparation(model.card)
     inputs = [prepared.inputs(history.profile) for history in histories]
     shape = (model.card.window, len(model.card.columns))
@@ -68,7 +62,7 @@ def replay(model: ServedModel, histories: Sequence[History]) -> list[Floats]:
             part = histories[at].origins[max(start - before, 0) : stop - before]
             first = max(before - start, 0)
             _cut(inputs[at], part, windows[first : first + len(part)])
-        answers[start:stop] = _finite(model, windows)
+        answers[start:stop] = outputs(model, windows)
 
     if total >= MANY:
         model.runner.widen(WIDE)
@@ -88,17 +82,3 @@ def _cut(rows: Inputs, origins: range, windows: Inputs) -> None:
     views = np.lib.stride_tricks.sliding_window_view(rows, length, axis=0).transpose(0, 2, 1)
     first = origins.start - length + 1
     windows[:] = views[first : first + len(origins) * origins.step : origins.step]
-
-
-def _finite(model: ServedModel, windows: Inputs) -> npt.NDArray[np.float32]:
-    """Forecast from each window; NaN from those that have no finite answer."""
-    answers = np.full((len(windows), model.card.horizon), np.nan, np.float32)
-    good = np.arange(len(windows))
-    while len(good):
-        try:
-            answers[good] = model.runner.predict(windows if len(good) == len(windows) else windows[good])
-        except NonFiniteForecast as error:
-            good = np.delete(good, error.rows)
-        else:
-            break
-    return answers

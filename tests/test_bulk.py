@@ -10,8 +10,9 @@ from quick_model import PLAIN, profile, served
 
 from edge.errors import NoIntervals
 from forecasting import bulk
+from forecasting.power import MANY, power
 from processing.errors import Problem
-from processing.sites import Site
+from processing.sites import Site, Sites
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +24,11 @@ REFUSED = Site("refused", None, (Problem(3, "kW", "gap", "A gap."),), 1)
 def good(name: str, mean: float, rows: int = WEEK) -> Site:
     """Make a site with some noise."""
     return Site(name, profile(mean + np.random.default_rng(int(mean)).normal(size=rows)))
+
+
+def of(*sites: Site) -> Sites:
+    """Make a file of sites."""
+    return Sites(sites, count=len(sites))
 
 
 def endless(name: str) -> Site:
@@ -39,7 +45,7 @@ def test_each_site_has_its_own_outcome(
     monkeypatch.setattr(bulk, "AT_ONCE", at_once)
     model = served(residual_quantiles=PLAIN)
     sites = [good("north", 10), REFUSED, endless("mad"), good("south", 90, 3 * WEEK)]
-    north, refused, mad, south = bulk.site_forecasts(model, sites, levels)
+    north, refused, mad, south = bulk.site_forecasts(model, of(*sites), levels)
     assert (refused.site, refused.power, refused.intervals) == (REFUSED, None, None)
     assert (mad.site.name, mad.power, mad.intervals) == ("mad", None, None)
     assert [problem.code for problem in mad.site.problems] == ["no_finite_forecast"]
@@ -51,17 +57,26 @@ def test_each_site_has_its_own_outcome(
             assert (one.intervals.upper[95.0] > one.power).all()
 
 
+@pytest.mark.parametrize("count", [1, MANY - 1, MANY, 3 * MANY + 1])
+def test_each_of_many_is_forecast_as_it_would_be_alone(count: int) -> None:
+    """In their order, also where a second thread forecasts one half of them; NaN for who has no finite forecast."""
+    profiles = [site.profile for site in (*(good(str(at), at) for at in range(count)), endless("mad")) if site.profile]
+    together = power(served(), profiles)
+    np.testing.assert_array_equal(together, np.concatenate([power(served(), [one]) for one in profiles]))
+    assert np.isnan(together).any(axis=1).tolist() == [False] * count + [True]
+
+
 def test_sites_of_which_none_can_be_forecast() -> None:
     """No forecast is made, and none is missed."""
-    answers = bulk.site_forecasts(served(residual_quantiles=PLAIN), [REFUSED, endless("mad")], [80.0])
+    answers = bulk.site_forecasts(served(residual_quantiles=PLAIN), of(REFUSED, endless("mad")), [80.0])
     assert [one.power for one in answers] == [None, None]
-    assert list(bulk.site_forecasts(served(), [], [])) == []
+    assert list(bulk.site_forecasts(served(), of(), [])) == []
 
 
 def test_model_without_intervals_refuses_levels() -> None:
     """That is the request's fault, not a site's."""
     with pytest.raises(NoIntervals):
-        list(bulk.site_forecasts(served(), [good("north", 10)], [80.0]))
+        list(bulk.site_forecasts(served(), of(good("north", 10)), [80.0]))
 
 
 def test_no_more_sites_are_in_memory_than_are_forecast_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,5 +89,5 @@ def test_no_more_sites_are_in_memory_than_are_forecast_at_once(monkeypatch: pyte
             read.append(at)
             yield good(str(at), 10 + at)
 
-    seen = [(one.site.name, len(read)) for one in bulk.site_forecasts(served(), sites())]
+    seen = [(one.site.name, len(read)) for one in bulk.site_forecasts(served(), Sites(sites(), count=7))]
     assert seen == [("0", 3), ("1", 3), ("2", 3), ("3", 6), ("4", 6), ("5", 6), ("6", 7)]

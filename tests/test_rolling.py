@@ -13,12 +13,14 @@ from toy import QUIET, card_of, model_folder
 
 from edge.errors import NoIntervals, StillCompiling
 from forecasting import replay
+from forecasting.bulk import site_forecasts
 from forecasting.power import power
 from forecasting.replay import History
 from forecasting.rolling import hours_after, intervals, rehearsal, rolled
 from models.catalogue import ServedModel
 from models.intervals import learn
 from models.runner import Runner
+from processing.sites import Site, Sites
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -98,17 +100,26 @@ def test_what_would_take_long_waits_until_the_model_is_compiled(tmp_path: Path, 
     folder = model_folder(tmp_path / "model")
     model = ServedModel("toy", "1", card_of(folder), Runner(folder, card_of(folder), (1, 32), rest_later=True))
     monkeypatch.setattr(model.runner, "seconds", lambda n: n / 10)
-    monkeypatch.setattr(replay, "PATIENCE", 0.1)
-    long = History(profile(50 + 9 * np.sin(np.arange(800) / 7)), range(WEEK, 799))
+    monkeypatch.setattr("forecasting.power.PATIENCE", 0.1)
+    week = profile(50 + 9 * np.sin(np.arange(800) / 7))
+    past = History(week, range(WEEK, 799))
     with pytest.raises(StillCompiling, match="takes 13 s"):
-        replay.replay(model, [long])
-    short = History(long.profile, range(WEEK, WEEK + 40))
-    assert len(replay.replay(model, [short])[0]) == 40
-    monkeypatch.setattr(replay, "PATIENCE", 60)
+        replay.replay(model, [past])
+    with pytest.raises(StillCompiling, match="takes 6 s"):
+        list(site_forecasts(model, sites(week, 60)))
+    assert len(replay.replay(model, [History(week, range(WEEK, WEEK + 40))])[0]) == 40
+    assert len(list(site_forecasts(model, sites(week, 40)))) == 40
+    monkeypatch.setattr("forecasting.power.PATIENCE", 60)
     compiling = Timer(0.2, model.runner.compile_rest)
     compiling.start()
-    assert len(replay.replay(model, [long])[0]) == len(long.origins)
+    assert len(replay.replay(model, [past])[0]) == len(past.origins)
+    assert len(list(site_forecasts(model, sites(week, 60)))) == 60
     compiling.join()
+
+
+def sites(week: LoadProfile, count: int) -> Sites:
+    """Give so many sites with the same load profile."""
+    return Sites((Site(str(at), week) for at in range(count)), count=count)
 
 
 def test_nothing_to_replay_is_no_call() -> None:
