@@ -33,7 +33,7 @@ class Asked:
 
 
 def understand(request: Request, parameters: tuple[str, ...], catalogue: Catalogue) -> Asked:
-    """Find out what a request asks.
+    """Find out what a request asks, and take the file out of its state.
 
     Args:
         request: with the model's name in its path and the file in its state.
@@ -49,4 +49,6 @@ def understand(request: Request, parameters: tuple[str, ...], catalogue: Catalog
     facts_of(request.scope).update(model=model.name, version=model.version)
     zone = query.time_zone or model.card.time_zone
     rules = query.rules(model.card.known_mean_kw)
-    return Asked(query, model, zone, rules, prefers_csv(request.headers.get("accept")), request.state.upload)
+    asked = Asked(query, model, zone, rules, prefers_csv(request.headers.get("accept")), request.state.upload)
+    del request.state.upload  # or it would stay in memory until the answer has been sent
+    return asked
