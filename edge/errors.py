@@ -57,8 +57,9 @@ class UnsupportedMediaType(RequestError):
 
     def __init__(self, given: str) -> None:
         self.given = given
+        what = f"The body's type is {given[:80]!r}" if given else "The request does not say what type its body is"
         super().__init__(
-            f"The body's type is {given[:80]!r}. Send multipart/form-data with the CSV in the field 'file', "
+            f"{what}. Send multipart/form-data with the CSV in the field 'file', "
             "or the CSV alone as text/csv, without a Content-Encoding."
         )
 

@@ -92,7 +92,7 @@ async def read_file(scope: Scope, receive: Receive, max_bytes: int, room: Room) 
     if encoding := headers.get("content-encoding"):
         raise UnsupportedMediaType(f"encoded as {encoding}")
     if media_type not in {"multipart/form-data", "text/csv"}:
-        raise UnsupportedMediaType(media_type or "not said")
+        raise UnsupportedMediaType(media_type)
     body = await whole(_bounded(scope, receive, max_bytes, room), _declared(headers))
     if media_type == "text/csv":
         return body

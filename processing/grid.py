@@ -3,7 +3,7 @@
 Counted in real time, so a local week over a clock change is whole with 668 or 676 wall-clock quarter-hours.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -16,6 +16,8 @@ from processing.errors import Problem, Problems
 from processing.written import Instants
 
 STEP = np.timedelta64(900, "s")
+LONGEST_GAP = np.timedelta64(3_600, "s")  # that may be filled: four quarter-hours
+SNAP = np.timedelta64(30, "s")  # stamps nearer than this to their place may be moved onto it
 ANOTHER = 8  # rows on end that keep another step: no accident of missing rows
 
 
@@ -26,7 +28,8 @@ class GridCheck:
     `time` (n,) datetime64[s] UTC, NaT where a stamp could not be read; `written` gives the stamp of one of them as
     the user wrote it and `rows` their row numbers, for the messages; `column` the column's name. `step` is the
     step to keep: quarter-hours, or a finer one where it will be averaged. `zone` is the IANA name of the zone in whose
-    local time the stamps are written, None where they name their offset.
+    local time the stamps are written, None where they name their offset. `repair` names the repairs that were asked
+    for and have left what is found here.
     """
 
     time: Instants
@@ -35,6 +38,7 @@ class GridCheck:
     column: str
     step: np.timedelta64 = STEP
     zone: str | None = None
+    repair: Collection[str] = ()
 
     def problems(self) -> Problems:
         """List every break of the grid; rows without a readable stamp are left out."""
@@ -65,7 +69,7 @@ class GridCheck:
         step = usual or STEP
         message = f"The rows are {step / np.timedelta64(60, 's'):g} minutes apart. "
         if STEP % step == np.timedelta64(0):
-            message += "Send quarter-hours, or let /forecast average the rows to them: repair=average."
+            message += f"Send quarter-hours{self._offer('average', ', or let /forecast average the rows to them')}."
         else:
             message += "Send quarter-hours: one row every 15 minutes. Longer steps cannot be made shorter."
         return Problem(None, self.column, "wrong_step", message)
@@ -84,7 +88,10 @@ class GridCheck:
 
     def _off_grid(self, at: int) -> Problem:
         what = "a full quarter-hour (:00, :15, :30 or :45)" if self.step == STEP else f"the step of {self.step}"
-        return Problem(int(self.rows[at]), self.column, "off_grid", f"{self.written(at)} is not on {what}.")
+        beyond = self.time[at].astype(np.int64) % self.step.astype(np.int64) * np.timedelta64(1, "s")
+        near = min(beyond, self.step - beyond) < SNAP
+        offer = self._offer("off_grid", "; let /forecast move it there") if near else ""
+        return Problem(int(self.rows[at]), self.column, "off_grid", f"{self.written(at)} is not on {what}{offer}.")
 
     def _order(self, known: Positions) -> Problems:
         """Name the rows whose time was there before, or that come after a later one."""
@@ -96,12 +103,15 @@ class GridCheck:
         return found
 
     def _duplicate(self, at: int, first: int) -> Problem:
-        message = f"{self.written(at)} was already given in row {first}. Keep one of them."
-        message += clock_changes.at(self.time[at], self.time[at], self.zone)
+        message = f"{self.written(at)} was already given in row {first}. Keep one of them"
+        change = clock_changes.at(self.time[at], self.time[at], self.zone)
+        offer = "" if change else self._offer("duplicates", "; /forecast drops it where both say the same")
+        message += f"{offer}.{change}"
         return Problem(int(self.rows[at]), self.column, "duplicate", message)
 
     def _unsorted(self, at: int) -> Problem:
-        message = f"{self.written(at)} comes after a later time. Sort the rows by time."
+        offer = self._offer("sort", ", or let /forecast do it")
+        message = f"{self.written(at)} comes after a later time. Sort the rows by time{offer}."
         return Problem(int(self.rows[at]), self.column, "unsorted", message)
 
     def _gaps(self, known: Positions) -> Problems:
@@ -121,8 +131,15 @@ class GridCheck:
         unit = "quarter-hour" if self.step == STEP else "row"
         what = f"{unit} is" if missing == 1 else f"{unit}s are"
         message = f"{missing} {what} missing between {self.written(before)} and {self.written(after)}."
-        message += clock_changes.at(self.time[before], self.time[after], self.zone)
+        if change := clock_changes.at(self.time[before], self.time[after], self.zone):
+            message += change
+        elif missing * self.step <= LONGEST_GAP and (offer := self._offer("gaps", "or let /forecast fill them in")):
+            message += f" Send all rows, {offer}."
         return Problem(int(self.rows[after]), self.column, "gap", message)
+
+    def _offer(self, code: str, deed: str) -> str:
+        """Say which repair would do a deed, to who has not asked for it."""
+        return "" if code in self.repair else f"{deed}: repair={code}"
 
 
 def by_time(time: Instants) -> tuple[Instants, Positions]:

@@ -136,10 +136,11 @@ class Reader:
                 column=table.time_name,
                 step=series.step,
                 zone=self.time_zone if table.written.offset is None else None,
+                repair=self.rules.repair,
             ).problems()
         )
-        if len(series.time) < self.at_least and not (series.step != STEP and problems):
-            message = f"The file has {len(series.time)} rows; at least {self.at_least} quarter-hours are needed."
+        if len(series.time) < self.at_least and not (problems and self._would_do(series)):
+            message = f"There are {len(series.time)} rows; at least {self.at_least} quarter-hours are needed."
             problems.add(Problem(None, None, "too_short", f"{message} {self.too_short}".strip()))
         accepted: list[Problem] = []
         if not problems and len(series.power) >= WEEK:
@@ -150,6 +151,11 @@ class Reader:
             raise InvalidLoadProfile(problems.kept, problems.count)
         clock = on_the_clock(series.time, self.time_zone) if repairs else stamps.clock
         return LoadProfile(series.time, clock, series.power, self.time_zone, _notes(table), repairs, tuple(accepted))
+
+    def _would_do(self, series: Series) -> bool:
+        """Tell whether so few rows may be enough as soon as what is wrong with them is put right."""
+        known = series.time[~np.isnat(series.time)]
+        return series.step != STEP or (len(known) > 0 and bool(known.max() - known.min() >= STEP * (self.at_least - 1)))
 
     def _judged(
         self, power: npt.NDArray[np.float64], rows: Positions, column: str

@@ -14,12 +14,10 @@ import numpy.typing as npt
 
 from processing.cells import Positions
 from processing.errors import Problem
-from processing.grid import STEP, order, other_steps, usual_step
+from processing.grid import LONGEST_GAP, SNAP, STEP, order, other_steps, usual_step
 from processing.written import Instants, Mask
 
 CODES = ("kwh", "off_grid", "sort", "duplicates", "gaps", "average")
-LONGEST_GAP = np.timedelta64(3_600, "s")  # four quarter-hours
-SNAP = np.timedelta64(30, "s")  # stamps nearer than this to their place are moved onto it
 _NONE = np.timedelta64(0, "s")
 
 

@@ -52,17 +52,20 @@ def check(body: Body) -> bool:
             if not piece.isascii():
                 piece.decode()
         except UnicodeDecodeError as error:
-            raise _refused(body, at + error.start, "not_utf8", what or f"The file is not UTF-8. {_SAVE}") from None
+            if what:
+                raise _refused(None, "not_utf8", what) from None
+            raise _refused(_row(body, at + error.start), "not_utf8", f"The file is not UTF-8. {_SAVE}") from None
         plain = plain and not piece.translate(None, _PLAIN) and not _lone_return(piece)
         empty = empty and piece.isspace()
         if nul < 0 and (found := piece.find(b"\0")) >= 0:
             nul = at + found
-    if what or nul >= 0:
-        message = what or "The file holds a NUL character: it is not a text file. Export it as CSV."
-        raise _refused(body, max(nul, 0), "not_text", message)
+    if what:
+        raise _refused(None, "not_text", what)
+    if nul >= 0:
+        message = "The file holds a NUL character: it is not a text file. Export it as CSV."
+        raise _refused(_row(body, nul), "not_text", message)
     if empty:
-        message = "The file is empty. Send a header and at least 672 rows of quarter-hours."
-        raise InvalidLoadProfile([Problem(None, None, "empty", message)])
+        raise _refused(None, "empty", "The file is empty. Send a header and at least 672 rows of quarter-hours.")
     return plain
 
 
@@ -78,5 +81,9 @@ def pieces(body: Body, at: int) -> Iterator[tuple[int, bytes]]:
         at = end
 
 
-def _refused(body: Body, at: int, code: str, message: str) -> InvalidLoadProfile:
-    return InvalidLoadProfile([Problem(body.count(b"\n", 0, at) + 1, None, code, message)])
+def _row(body: Body, at: int) -> int:
+    return body.count(b"\n", 0, at) + 1
+
+
+def _refused(row: int | None, code: str, message: str) -> InvalidLoadProfile:
+    return InvalidLoadProfile([Problem(row, None, code, message)])

@@ -241,7 +241,7 @@ def test_a_short_site_reads_what_more_rows_would_give(toy: ServedModel, week: by
     with pytest.raises(InvalidLoadProfile) as refused:
         read_sites(week, reader_of_past(toy, "Europe/Berlin", Rules(), LEVELS))
     (problem,) = refused.value.problems
-    assert problem.message.startswith("The file has 672 rows; at least 681 quarter-hours are needed. A forecast")
+    assert problem.message.startswith("There are 672 rows; at least 681 quarter-hours are needed. A forecast")
 
 
 def test_hours_are_those_of_the_local_clock(toy: ServedModel) -> None:

@@ -22,10 +22,10 @@ def read(rows: list[str], repair: str = "", zone: str = "UTC", header: str = "Da
     return read_load_profile(csv_file(rows, header), time_zone=zone, at_least=4, rules=rules)
 
 
-def codes(rows: list[str], repair: str = "", zone: str = "UTC") -> list[str]:
-    with pytest.raises(InvalidLoadProfile) as refused:
+def refused(rows: list[str], repair: str = "", zone: str = "UTC") -> dict[str, str]:
+    with pytest.raises(InvalidLoadProfile) as refusal:
         read(rows, repair, zone)
-    return [problem.code for problem in refused.value.problems]
+    return {problem.code: problem.message for problem in refusal.value.problems}
 
 
 def finer(minutes: int, quarter_hours: int, start: str = "2021-06-02 00:00:00") -> list[str]:
@@ -53,8 +53,9 @@ REPAIRS = {
 
 @pytest.mark.parametrize("rows, code, repair, told", REPAIRS.values(), ids=REPAIRS)
 def test_a_repair_is_made_when_asked_and_told(rows: list[str], code: str, repair: str, told: list[object]) -> None:
-    """By default a fault is refused; asked for, its repair is made and told with row and count."""
-    assert code in codes(rows)
+    """By default a fault is refused and its repair named; asked for, that is made and told with row and count."""
+    assert "/forecast" in refused(rows)[code]
+    assert f": repair={repair}." in refused(rows)[code]
     profile = read(rows, repair)
     assert [(one.code, one.row, one.count) for one in profile.repairs] == told
     whole = read(ROWS[:20])
@@ -98,8 +99,17 @@ LEFT = {
 
 @pytest.mark.parametrize("rows, repair, zone, code", LEFT.values(), ids=LEFT)
 def test_what_cannot_be_right_is_not_repaired(rows: list[str], repair: str, zone: str, code: str) -> None:
-    """What would have to be guessed stays refused, whatever is allowed."""
-    assert code in codes(rows, repair, zone)
+    """What would have to be guessed stays refused, whatever is allowed, and no repair is named for it in vain."""
+    left = refused(rows, repair, zone)
+    assert code in left
+    assert not any(f"repair={one}" in message for one in repair.split(",") for message in left.values())
+
+
+@pytest.mark.parametrize("fault", ["five rows missing", "half a minute off", "half of a doubled hour"])
+def test_no_repair_is_named_that_would_not_be_made(fault: str) -> None:
+    """Neither for holes of more than an hour, nor for stamps far from their place, nor in a doubled hour."""
+    rows, _, zone, code = LEFT[fault]
+    assert "repair=" not in refused(rows, "", zone)[code]
 
 
 def test_incomplete_quarter_hours_at_the_ends_are_dropped_and_told() -> None:
