@@ -229,7 +229,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         settings = load_settings()
-        settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not settings.home.exists():
+            settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            print(f"note: {settings.home} is made. Has the service another LASTGANG_HOME? Set it.", file=sys.stderr)
         if asked.verb in READING or vars(asked).get("action") in READING:
             return _run(asked, settings)
         event, facts = _event(asked)

@@ -263,10 +263,12 @@ def process(home: Path, *argv: str, **variables: str) -> subprocess.CompletedPro
 
 
 def test_real_command(tmp_path: Path) -> None:
-    """The command makes the home, open to its owner only, and takes the first line of a pipe as password."""
+    """The command makes the home, open to its owner only, says so, and takes the first line of a pipe as password."""
     home = tmp_path / "new" / "home"
     added = process(home, "add", "Ada", typed=f"{PASSWORD}\r\nsecond line\n")
-    assert (added.returncode, added.stderr) == (0, "")
+    note = f"note: {home} is made. Has the service another LASTGANG_HOME? Set it.\n"
+    assert (added.returncode, added.stderr) == (0, note)
+    assert process(home, "list").stderr == ""
     assert added.stdout.startswith("User ada was added.\nUser ada may: backtest forecast ")
     assert home.stat().st_mode & 0o777 == 0o700
     passwords = Passwords()
