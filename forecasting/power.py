@@ -15,7 +15,7 @@ from processing.reading import LoadProfile
 
 LONGEST = 5.0  # seconds that a model which is still being compiled may need for one request
 PATIENCE = 15.0  # seconds for which a request that would take longer waits until it is compiled
-MANY = 32  # windows of which one half is forecast beside the other: a model lets go of the interpreter while it runs
+SHARED = 32  # windows that two threads share: a compiled model lets go of the interpreter while it runs
 _BESIDE = ThreadPoolExecutor(1, "beside")
 
 
@@ -36,7 +36,7 @@ def power(model: ServedModel, profiles: Sequence[LoadProfile]) -> npt.NDArray[np
     with stage("features"):
         inputs = prepared.model_inputs(profiles)
     with stage("model"):
-        return prepared.power(_two_at_a_time(model, inputs) if len(inputs) >= MANY else outputs(model, inputs))
+        return prepared.power(_shared(model, inputs) if len(inputs) >= SHARED else outputs(model, inputs))
 
 
 def outputs(model: ServedModel, inputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -46,7 +46,7 @@ def outputs(model: ServedModel, inputs: npt.NDArray[np.float32]) -> npt.NDArray[
     return answers
 
 
-def _two_at_a_time(model: ServedModel, inputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def _shared(model: ServedModel, inputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     half = len(inputs) // 2
     first = _BESIDE.submit(outputs, model, inputs[:half])
     second = outputs(model, inputs[half:])

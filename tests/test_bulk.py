@@ -10,7 +10,7 @@ from quick_model import PLAIN, profile, served
 
 from edge.errors import NoIntervals
 from forecasting import bulk
-from forecasting.power import MANY, power
+from forecasting.power import SHARED, power
 from processing.errors import Problem
 from processing.sites import Site, Sites
 
@@ -57,7 +57,7 @@ def test_each_site_has_its_own_outcome(
             assert (one.intervals.upper[95.0] > one.power).all()
 
 
-@pytest.mark.parametrize("count", [1, MANY - 1, MANY, 3 * MANY + 1])
+@pytest.mark.parametrize("count", [1, SHARED - 1, SHARED, 3 * SHARED + 1])
 def test_each_of_many_is_forecast_as_it_would_be_alone(count: int) -> None:
     """In their order, also where a second thread forecasts one half of them; NaN for who has no finite forecast."""
     profiles = [site.profile for site in (*(good(str(at), at) for at in range(count)), endless("mad")) if site.profile]
