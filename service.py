@@ -29,6 +29,7 @@ from anyio import from_thread
 from starlette.datastructures import State
 from starlette.responses import Response
 
+import garbage  # noqa: F401  # first, as all that follows is quicker to import then
 from auth.access import Access, Without
 from auth.middleware import AuthMiddleware
 from config import stopping_the_start

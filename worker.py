@@ -52,7 +52,6 @@ from models.store import Store
 if TYPE_CHECKING:
     from edge.tracing import Tracing
 
-GARBAGE = 20_000  # containers made before young ones are looked through; Python's 700 are those of five requests
 SWITCH = 0.0005  # seconds; Python's 0.005 let a short request wait three times as long beside 10,000 sites
 BATCH_SIZES = (1, 16)  # windows that a model is compiled for; after the start, some seconds and 18 MB for each
 
@@ -94,8 +93,6 @@ def prefer_short_requests() -> None:
     # What there is now stays: to look through it for garbage takes a tenth of a second.
     gc.collect()
     gc.freeze()
-    # A request leaves no cycles, so to look for them is a twentieth of its work and finds nothing.
-    gc.set_threshold(GARBAGE, *gc.get_threshold()[1:])
 
 
 @cache

@@ -56,34 +56,41 @@ class Figures:
 
 
 @contextmanager
-def service(**settings: str) -> "Iterator[tuple[str, Path, float, psutil.Process]]":
-    """Serve until left, with other settings if given; give address, certificate, seconds to ready and the process."""
-    with tempfile.TemporaryDirectory() as home, socket.create_server(("127.0.0.1", 0)) as free:
+def launched(home: Path, **settings: str) -> "Iterator[tuple[str, Path, float, psutil.Process]]":
+    """Serve from a folder of state until left, with other settings if given, on a free port.
+
+    Gives the address, the certificate, the seconds until it was ready and the process.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-        free.close()
-        environment = {
-            "LASTGANG_HOME": home,
-            "BENTOML_HOME": f"{home}/bentoml",
-            "LASTGANG_PORT": str(port),
-            "LASTGANG_FIRST_PASSWORD": PASSWORD,
-            **settings,
-        }
-        command = [sys.executable, "-m", "scripts.launch"]
-        start = time.perf_counter()
-        process = subprocess.Popen(
-            command, cwd=PROJECT, env=os.environ | environment, stdout=subprocess.PIPE, text=True
-        )
-        try:
-            if not any("is ready" in line for line in process.stdout or ()):
-                sys.exit("The service did not start; run scripts/serve to see why.")
-            seconds = time.perf_counter() - start
-            settle(lambda: tree(psutil.Process(process.pid)), SETTLE)
-            # Whatever it says from now on is thrown away: a pipe that nobody empties would stop it at 64 KB.
-            Thread(target=deque, args=(process.stdout, 0), daemon=True).start()
-            yield f"https://localhost:{port}", Path(home) / "tls.crt", seconds, psutil.Process(process.pid)
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(timeout=60)
+    environment = {
+        "LASTGANG_HOME": str(home),
+        "BENTOML_HOME": str(home / "bentoml"),
+        "LASTGANG_PORT": str(port),
+        "LASTGANG_FIRST_PASSWORD": PASSWORD,
+        **settings,
+    }
+    command = [sys.executable, "-m", "scripts.launch"]
+    start = time.perf_counter()
+    process = subprocess.Popen(command, cwd=PROJECT, env=os.environ | environment, stdout=subprocess.PIPE, text=True)
+    try:
+        if not any("is ready" in line for line in process.stdout or ()):
+            sys.exit("The service did not start; run scripts/serve to see why.")
+        seconds = time.perf_counter() - start
+        # Whatever it says from now on is thrown away: a pipe that nobody empties would stop it at 64 KB.
+        Thread(target=deque, args=(process.stdout, 0), daemon=True).start()
+        yield f"https://localhost:{port}", home / "tls.crt", seconds, psutil.Process(process.pid)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=60)
+
+
+@contextmanager
+def service(**settings: str) -> "Iterator[tuple[str, Path, float, psutil.Process]]":
+    """Serve as `launched` does, from fresh state; all that follows a start has been done."""
+    with tempfile.TemporaryDirectory() as home, launched(Path(home), **settings) as started:
+        settle(lambda: tree(started[3]), SETTLE)
+        yield started
 
 
 def tree(process: psutil.Process) -> list[psutil.Process]:

@@ -307,7 +307,7 @@ class Clock:
 
     def show(self, profile: LoadProfile, horizon: int) -> list[str]:
         """Return a profile's first and last quarter-hour and the `horizon` that follow, in ISO 8601."""
-        key = (profile.time[0], profile.time[-1], profile.time_zone, horizon)
+        key = (profile.time[0].item(), profile.time[-1].item(), profile.time_zone, horizon)  # NumPy's own hash slowly
         if key not in self._shown:
             times = np.concatenate([profile.time[[0, -1]], forecast_times(profile, horizon)])
             local = pd.DatetimeIndex(times, tz="UTC").tz_convert(profile.time_zone)

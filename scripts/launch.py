@@ -26,7 +26,7 @@ GO_ON = "go on"
 # What `bentoml serve` does, but its imports, over a second, are done while the models are imported on another core.
 # If this process ends before it says so, the pipe ends with it, and so does the server.
 SERVE_WHEN_TOLD = f"""\
-import sys, service
+import sys, garbage, service
 from bentoml_cli.cli import cli
 if sys.stdin.read() == {GO_ON!r}:
     cli()

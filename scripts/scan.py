@@ -16,7 +16,6 @@ from config import PROJECT
 
 LOCK = PROJECT / "requirements.lock"
 EXCEPTED: Mapping[str, str] = {}  # advisory → why it does not concern the service, and until when this was argued
-SHIPPED = ("service.py", "worker.py", "config.py", "first_start.py", "import_models.py")
 
 
 class ScannerFailed(Exception):
@@ -81,7 +80,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Scan, and print what was found."""
     given = _parse(argv)
     packages = sorted(path.parent.name for path in PROJECT.glob("*/__init__.py"))
-    paths = given.paths or [*SHIPPED, *(name for name in packages if name != "benchmarks"), "scripts"]
+    modules = sorted(path.name for path in PROJECT.glob("*.py"))
+    paths = given.paths or [*modules, *(name for name in packages if name != "benchmarks"), "scripts"]
     try:
         weak = weaknesses(paths)
         known, unknown, count = judged(advisories(given.lock), EXCEPTED)
