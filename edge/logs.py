@@ -11,9 +11,12 @@ import logging
 import logging.config
 import sys
 import threading
+import warnings
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Literal
+
+from pydantic.warnings import UnsupportedFieldAttributeWarning
 
 from edge.timing import RECORD
 
@@ -59,6 +62,8 @@ def configure(form: Format) -> None:
         if isinstance(logger, logging.Logger):
             logger.disabled = False  # BentoML's configuration disables every logger that was made before it
     logging.captureWarnings(capture=True)
+    # FastAPI keeps it back while it makes a form's fields; what another thread does to the filters meanwhile undoes that.
+    warnings.filterwarnings("ignore", category=UnsupportedFieldAttributeWarning)
     sys.excepthook = _tell_uncaught
     threading.excepthook = _tell_uncaught_in_thread
 

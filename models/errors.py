@@ -9,6 +9,7 @@
     ├── TransferFailed       an archive that cannot be fetched from elsewhere, or put there
     ├── UnknownModel         nobody imported a model of that name
     ├── UnknownVersion       the model has no such version, or nothing bears that label
+    │   └── NoFormerVersion  there is nothing to roll back to
     ├── VersionNotLoaded     the version is in the store, but no label names it
     ├── InvalidLabels        a labels.json that cannot be read
     ├── CannotRetrain        a candidate that cannot be trained or judged now
@@ -110,6 +111,15 @@ class UnknownVersion(ModelError):
         self.version = version
         self.known = known
         super().__init__(f"Model {name!r} has no version or label {version[:80]!r}; there are: {known}")
+
+
+class NoFormerVersion(UnknownVersion):
+    """Nothing that is still in the store was stable before; the attributes are those of `UnknownVersion`."""
+
+    def __init__(self, name: str, known: str) -> None:
+        super().__init__(name, "former", known)
+        what = "no other version that is still there was stable before. Label the one that is to answer stable"
+        self.args = (f"Model {name!r} cannot be rolled back: {what}; there are: {known}",)
 
 
 class VersionNotLoaded(ModelError):

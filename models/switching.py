@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from models.errors import UnknownModel, UnknownVersion
+from models.errors import NoFormerVersion, UnknownModel, UnknownVersion
 from models.labels import LABELS, STABLE, Label, assign, current, previous, told
 
 if TYPE_CHECKING:
@@ -68,12 +68,12 @@ def roll_back(store: Store, name: str, *, by: str) -> str:
 
     Raises:
         UnknownModel: there is no such name.
-        UnknownVersion: nothing that is still there was stable before.
+        NoFormerVersion: nothing that is still there was stable before.
         InvalidLabels: the file of the labels cannot be read.
     """
     entries = versions_of(store, name)
     labels = current(store.folder(name), entries)
     if (version := previous(labels, entries)) is None:
-        raise UnknownVersion(name, "stable before", told(labels, entries))
+        raise NoFormerVersion(name, told(labels, entries))
     assign(store, name, STABLE, version, by=by)
     return version

@@ -198,7 +198,7 @@ def test_changes_of_models_are_recorded(home: Path) -> None:
         ("model.label", "begun", "gru", "canary", None),
         ("model.label", "ok", "gru", "canary", f"gru:{version} is canary."),
         ("model.rollback", "begun", "gru", None, None),
-        ("model.rollback", "refused", "gru", None, "UnknownVersion"),
+        ("model.rollback", "refused", "gru", None, "NoFormerVersion"),
         ("model.delete", "begun", "gru", None, None),
         ("model.delete", "refused", "gru", None, "VersionInUse"),
     ]

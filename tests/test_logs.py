@@ -131,6 +131,8 @@ logging.getLogger("circus").warning("circus's")
 logging.getLogger("sqlalchemy").warning("a library's")
 logging.getLogger("httpx").info("never shown")
 assert not logging.getLogger("uvicorn.access").hasHandlers()
+from pydantic.warnings import UnsupportedFieldAttributeWarning
+warnings.warn("never shown", UnsupportedFieldAttributeWarning)
 warnings.warn("a warning")
 def fail():
     raise ValueError("in a thread")

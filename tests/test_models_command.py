@@ -61,7 +61,7 @@ REFUSED = [
     ("label toy canary stable", "no version or label 'canary'"),
     ("label tyo 1a stable", "known: other, toy"),
     ("list tyo", "known: other, toy"),
-    ("rollback toy", "'stable before'"),
+    ("rollback toy", "cannot be rolled back: no other version"),
     ("delete toy 2b", "is stable; label another version first"),
     ("delete toy stable", "is stable; label another version first"),
 ]
