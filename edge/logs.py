@@ -62,7 +62,7 @@ def configure(form: Format) -> None:
         if isinstance(logger, logging.Logger):
             logger.disabled = False  # BentoML's configuration disables every logger that was made before it
     logging.captureWarnings(capture=True)
-    # FastAPI keeps it back while it makes a form's fields; what another thread does to the filters meanwhile undoes that.
+    # FastAPI keeps it back while it makes a form's fields; what another thread does to the filters then undoes that.
     warnings.filterwarnings("ignore", category=UnsupportedFieldAttributeWarning)
     sys.excepthook = _tell_uncaught
     threading.excepthook = _tell_uncaught_in_thread
