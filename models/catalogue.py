@@ -168,13 +168,16 @@ class Catalogue:
     def compile_rest(self) -> None:
         """Compile what the first load has left for later, so that no request has to wait for it.
 
-        What cannot be compiled is logged; the model then goes on as it is.
+        What is compiled is logged, and what cannot be; that model then goes on as it is.
         """
         for model in {id(model): model for one in self.known() for model in one.served.values()}.values():
             try:
                 model.runner.compile_rest()
             except ModelError as error:
                 log.error("model %s: %s", model.name, error)  # noqa: TRY400  # a sentence, for an operator
+            else:
+                if model.runner.compiled:
+                    log.info("model %s:%s is compiled", model.name, model.version)
 
     def refresh(self) -> bool:
         """Load if anything has changed in the store since the last time; tell whether it had."""

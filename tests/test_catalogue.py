@@ -187,15 +187,20 @@ def test_damaged_model_is_refused_and_the_others_serve(
     assert refusal.value.name == "broken"
 
 
-def test_batches_wait_at_the_first_load_and_never_after(folder: Path, store: Store, tmp_path: Path) -> None:
+def test_batches_wait_at_the_first_load_and_never_after(
+    folder: Path, store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """A start is short; a version that comes later is compiled in full before it takes the other one's place."""
+    caplog.set_level("INFO")
     import_model(folder, store=store)
     catalogue = Catalogue(store, batch_sizes=(1, 4))
     catalogue.load()
     first = catalogue.get("toy").runner
     assert (catalogue.ready, first.batch_sizes) == (True, (1,))
+    assert "compiled" not in caplog.text
     catalogue.compile_rest()
     assert first.batch_sizes == (1, 4)
+    assert f"model toy:{catalogue.get('toy').version} is compiled" in caplog.text
     other = shutil.copytree(folder, tmp_path / "other")
     reword(other, description="another")
     import_model(other, store=store)
