@@ -30,8 +30,8 @@ SITE_NAMES = frozenset(
     | {"zählpunkt", "zaehlpunkt", "zählpunktbezeichnung", "zaehlpunktbezeichnung", "meteringpoint", "mpan", "nmi"}
     | {"malo", "maloid", "marktlokation", "melo", "meloid", "messlokation"}
 )
-_BRACKETS = re.compile(r"^(.*?)\s*[(\[]([^)\]]*)[)\]]$")
-_BARE_UNIT = re.compile(r"^(.*?)(?:[\s_]|in)*(kwh?)$", re.IGNORECASE)
+_BETWEEN = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "_"  # a name and its unit
+MOST_NOTES = 20  # on single columns
 
 _TIME_MISSING = "no time column (such as 'Datum', 'Zeitstempel' or 'timestamp')"
 _POWER_MISSING = "no power column (such as 'Wert (kW)', 'Leistung [kW]' or 'Power Consumption [kW]')"
@@ -126,8 +126,10 @@ def many_sites(header: list[str], row: int) -> Columns | None:
     energy = frozenset(at for at in powers if _unit(header[at])[1] == "kwh")
     read = {*powers, *times}
     others = [name for at, name in enumerate(header) if at not in read]
-    notes = tuple(f"Column {name!r} is not read: it does not end in the unit kW." for name in others)
-    return Columns(times[0], tuple(powers), energy, None, notes)
+    notes = [f"Column {shown(name)} is not read: it does not end in the unit kW." for name in others[:MOST_NOTES]]
+    if len(others) > MOST_NOTES:
+        notes.append(f"{len(others) - MOST_NOTES} more columns are not read, for the same reason.")
+    return Columns(times[0], tuple(powers), energy, None, tuple(notes))
 
 
 def site_name(name: str) -> str:
@@ -142,15 +144,32 @@ def _in_kw(header: list[str], kinds: list[Kind]) -> list[int]:
 
 
 def _unit(name: str) -> tuple[str, str]:
-    """Split a column's name into words and unit, which is '' where none is named."""
-    match = _BRACKETS.match(name) or _BARE_UNIT.match(name)
-    return (match[1].strip(), match[2].strip().casefold()) if match else (name, "")
+    """Split a column's name into words and unit, which is '' where none is named.
+
+    In steps that take a time in proportion to the name, which a client may make as long as a file: the regular
+    expressions that say the same take its square.
+    """
+    if name.endswith((")", "]")):
+        before = max(name.rfind("("), name.rfind("["))
+        unit = name[before + 1 : -1]
+        closed = ")" in unit or "]" in unit
+        return (name, "") if before < 0 or closed else (name[:before].strip(), unit.strip().casefold())
+    unit = next((unit for unit in ("kwh", "kw") if name[-len(unit) :].lower() == unit), "")
+    if not unit:
+        return name, ""
+    words = name[: -len(unit)].rstrip(_BETWEEN)
+    shorter = words[:-2].rstrip(_BETWEEN)
+    if words[-2:].lower() == "in" and shorter != words[:-2]:  # "Leistung in kW"; but not "Main kW"
+        return shorter, unit
+    return words, unit
 
 
 def _kind(name: str) -> Kind:
     """Say what a header names: 'power' is in kW, 'power?' has no unit, 'unit' has another one."""
     words, unit = _unit(name)
     base = re.sub(r"[\s_\-/\"]+", "", words).casefold()
+    if unit and base.removesuffix("in") in ENERGY_NAMES:  # "LeistungInKW"
+        base = base.removesuffix("in")
     if not unit:
         if base in TIME_NAMES:
             return "time"

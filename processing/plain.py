@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from processing import texts
 from processing.cells import WHITE, Body, Bytes, Positions
-from processing.widths import Records
+from processing.widths import Records, fit
 
 _NEWLINE = ord("\n")
 
@@ -15,12 +15,15 @@ _NEWLINE = ord("\n")
 def cut(body: Body, first: int, delimiter: str, width: int) -> Records:
     """Cut the records that begin at a position, each of `width` cells; the buffer is the body itself."""
     buffer = np.frombuffer(body, np.uint8)
-    edges, lines = _edges(buffer[: _end(body, first, delimiter)], first, ord(delimiter))
+    marks, lines = _edges(buffer[: _end(body, first, delimiter)], first, ord(delimiter))
     counts: Positions = np.broadcast_to(np.int32(width), lines)
-    if len(edges) - 1 != lines * width or (buffer[edges[width:-1:width]] != _NEWLINE).any():
-        edges, counts = _even(buffer, edges, width)
-    line = partial(_line, buffer, edges, width)
-    codes = buffer[edges[:-1:width] + 1]
+    edges: Positions | None = marks
+    ends = marks[::width]
+    if len(marks) - 1 != lines * width or (buffer[ends[1:-1]] != _NEWLINE).any():
+        ends, counts = _lines(buffer, marks)
+        edges = _even(marks, counts, width) if fit(len(counts), width, len(buffer)) else None
+    line = partial(_line, buffer, ends)
+    codes = buffer[ends[:-1] + 1]
     blank = (codes <= ord(" ")) | (codes == ord(delimiter))  # perhaps: they begin as blank ones do
     for at in np.flatnonzero(blank).tolist():
         blank[at] = not line(at).replace(delimiter, "").strip()
@@ -62,17 +65,21 @@ def _edges(data: Bytes, first: int, delimiter: int) -> tuple[Positions, int]:
     return edges, lines + 1
 
 
-def _even(buffer: Bytes, edges: Positions, width: int) -> tuple[Positions, Positions]:
-    """Give every line `width` edges, all at its end where it has others; return the fields of each line, too."""
+def _lines(buffer: Bytes, edges: Positions) -> tuple[Positions, Positions]:
+    """Return the edges that are ends of lines, the first edge before them, and the fields of each line."""
     ends = buffer.take(edges[1:], mode="clip") == _NEWLINE
     ends[-1] = True
     last = np.flatnonzero(ends)
-    counts = np.diff(last, prepend=-1)
+    return np.concatenate([edges[:1], edges[1:][last]]), np.diff(last, prepend=-1)
+
+
+def _even(edges: Positions, counts: Positions, width: int) -> Positions:
+    """Give every line `width` edges, all at its end where it has others."""
     good = counts == width
-    even = np.repeat(edges[1:][last], width).reshape(len(last), width)
+    even = np.repeat(edges[np.cumsum(counts)], width).reshape(len(counts), width)
     even[good] = edges[1:][np.repeat(good, counts)].reshape(-1, width)
-    return np.concatenate([edges[:1], even.ravel()]), counts
+    return np.concatenate([edges[:1], even.ravel()])
 
 
-def _line(buffer: Bytes, edges: Positions, width: int, at: int) -> str:
-    return buffer[edges[at * width] + 1 : edges[(at + 1) * width]].tobytes().decode().strip()
+def _line(buffer: Bytes, ends: Positions, at: int) -> str:
+    return buffer[ends[at] + 1 : ends[at + 1]].tobytes().decode().strip()

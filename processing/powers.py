@@ -18,7 +18,8 @@ from processing.errors import Problem, Problems, shown
 Mask = npt.NDArray[np.bool_]
 
 LARGEST = 1e9  # kW; a third of the world's mean electric power: whatever is above is no site
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+# Each text is matched in one way only: with two, a cell of 100 kB of digits took half an hour.
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _PLAIN = frozenset("0123456789.-+eE")
 _WIDEST = 17  # characters of a plain number: sign, 15 digits, mark
 _EXACT = 15  # digits of an integer that float64 holds, whatever they are

@@ -10,7 +10,7 @@ import numpy as np
 from processing.cells import Body
 from processing.errors import KEPT, InvalidLoadProfile, Problem
 from processing.texts import pieces
-from processing.widths import Records
+from processing.widths import Records, fit
 
 
 def cut(body: Body, first: int, delimiter: str, width: int, row: int) -> Records:
@@ -22,17 +22,25 @@ def cut(body: Body, first: int, delimiter: str, width: int, row: int) -> Records
     buffer, lengths, counts, blank = bytearray(), array("i"), array("i"), bytearray()
     lines: dict[int, str] = {}
     kept = 0  # blank lines at the end of a file are harmless
+    fits = True
     for at, fields in enumerate(_records(body, first, delimiter, row)):
         counts.append(len(fields))
         blank.append(not any(fields))
-        kept = kept if blank[at] else at + 1
         if (len(fields) != width or blank[at]) and len(lines) < KEPT:
             lines[at] = delimiter.join(fields)
-        cells = [field.encode() for field in fields] if len(fields) == width else [b""] * width
-        lengths.extend(map(len, cells))
-        buffer += b"\n".join([*cells, b""])
-    edges = np.full(kept * width + 1, -1, np.int32)
-    edges[1:] += np.cumsum(np.array(lengths[: kept * width], np.int32) + 1, dtype=np.int32)
+        if blank[at]:
+            continue
+        fits = fits and fit(at + 1, width, len(body))
+        if fits:
+            empty = [b""] * width
+            for _ in range(kept, at):
+                _append(empty, buffer, lengths)
+            _append([field.encode() for field in fields] if len(fields) == width else empty, buffer, lengths)
+        kept = at + 1
+    edges = None
+    if fits:
+        edges = np.full(kept * width + 1, -1, np.int32)
+        edges[1:] += np.cumsum(np.array(lengths, np.int32) + 1, dtype=np.int32)
     return Records(
         np.array(buffer, np.uint8),
         edges,
@@ -40,6 +48,11 @@ def cut(body: Body, first: int, delimiter: str, width: int, row: int) -> Records
         np.array(blank[:kept], np.uint8).astype(bool),
         lines.__getitem__,
     )
+
+
+def _append(cells: list[bytes], buffer: bytearray, lengths: "array[int]") -> None:
+    lengths.extend(map(len, cells))
+    buffer += b"\n".join([*cells, b""])
 
 
 def _records(body: Body, first: int, delimiter: str, row: int) -> Iterator[list[str]]:

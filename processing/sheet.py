@@ -92,6 +92,8 @@ def read_sheet(body: Body, examine: Examine) -> Sheet:
     problems = Problems()
     if faulty.any():
         problems = Widths(row + 1, delimiter, width, examine(header)[0], records).problems(faulty)
+    if records.edges is None:
+        raise InvalidLoadProfile(problems.kept, problems.count)
     return Sheet(header, row, delimiter, records.buffer, records.edges, faulty, problems)
 
 

@@ -20,13 +20,23 @@ class Records:
     `buffer` (m,) uint8 and `edges` (n c + 1,) int32 positions in it: a cell lies behind its edge and before the next
     one. `counts` (n,) are the fields that each record has, `blank` (n,) is True where none holds anything, and `line`
     gives the text of one of the first records that are blank or have other fields than c, without white space around.
+    `edges` is None where n times c cells do not `fit` the text.
     """
 
     buffer: Bytes
-    edges: Positions
+    edges: Positions | None
     counts: Positions
     blank: npt.NDArray[np.bool_]
     line: Callable[[int], str]
+
+
+def fit(records: int, width: int, size: int) -> bool:
+    """Tell whether so many records of a text of `size` bytes could have so many cells, each of which ends with a byte.
+
+    Where they could not, cells for all of them would take memory out of all proportion: a header of a million names
+    and the stamps of a week, 3 GB.
+    """
+    return records * width <= size + width
 
 
 @dataclass(frozen=True)

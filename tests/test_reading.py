@@ -1,6 +1,7 @@
 """The CSV contract: what is read, and what is refused with which words."""
 
 import gzip
+import tracemalloc
 from itertools import pairwise
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from load_profiles import csv_file, csv_rows
 
+from processing import texts
 from processing.errors import InvalidLoadProfile, Problem
 from processing.reading import LoadProfile, Reader, Rules, read_load_profile
 from processing.sites import Sites, read_sites
@@ -103,6 +105,12 @@ def test_a_unit_that_is_not_named_is_noted() -> None:
     assert read(csv_file(ROWS, "Datum,Wert")).notes == ("Column 'Wert' names no unit: taken as kW.",)
 
 
+@pytest.mark.parametrize("header", ["Datum,LeistungInKW", "Datum,Leistung in kW", "Datum,Verbrauch_in_kW"])
+def test_a_unit_may_have_its_preposition(header: str) -> None:
+    """However the words are put together."""
+    assert len(read(csv_file(ROWS, header)).power) == 672
+
+
 HEADERS = {
     "no such names": ("a,b", (1, None, "bad_header")),
     "only a time": ("Datum,b", (1, None, "bad_header")),
@@ -120,6 +128,57 @@ HEADERS = {
 def test_bad_headers(header: str, problem: tuple[int, str | None, str]) -> None:
     """A header that does not name one time and one power in kW is refused."""
     assert problems(csv_file(["2021-06-02 00:00:00,1"], header)) == [problem]
+
+
+MANY = 120_000  # characters; what takes a time in proportion to their square takes half an hour
+LONG_TEXTS = {
+    "power of digits": (f"2021-06-02 00:30:00,{'9' * MANY}x", "not_a_number"),
+    "quoted power of digits": (f'2021-06-02 00:30:00,"{"9" * MANY}x"', "not_a_number"),
+    "power of points": (f"2021-06-02 00:30:00,{'.' * MANY}", "not_a_number"),
+    "power of exponents": (f"2021-06-02 00:30:00,{'1e' * (MANY // 2)}", "not_a_number"),
+    "power of blanks": (f'2021-06-02 00:30:00,"x{" " * MANY}x"', "not_a_number"),
+    "stamp of digits": (f"{'2021-' * (MANY // 5)},1.0", "bad_time"),
+}
+
+
+@pytest.mark.parametrize("row, code", LONG_TEXTS.values(), ids=LONG_TEXTS)
+def test_long_cells_take_no_longer_than_others(row: str, code: str) -> None:
+    """Whatever a cell is full of."""
+    assert [one[2] for one in problems(csv_file([*ROWS[:2], row, *ROWS[3:]]))] == [code]
+
+
+LONG_NAMES = ["_" * MANY + "x", "x" + " " * MANY + "x", "(" * MANY, "in" * (MANY // 2), "[x" * (MANY // 2) + ")"]
+
+
+@pytest.mark.parametrize("name", LONG_NAMES, ids=["low lines", "blanks", "brackets", "in", "open and closed"])
+def test_long_names_take_no_longer_than_others(name: str) -> None:
+    """Whatever a column's name is full of: a header that names no power, and one that does besides."""
+    assert problems(csv_file(ROWS, f"Datum,{name}")) == [(1, None, "bad_header")]
+    rows = [f"{row},1" for row in ROWS]
+    assert len(read(csv_file(rows, f"Datum,Wert (kW),{name}")).power) == 672
+
+
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_a_header_of_very_many_names_takes_no_memory_for_rows_that_have_none(quote: str) -> None:
+    """50,000 names and the rows of a week: cells for all of them were 140 MB and more."""
+    tracemalloc.start()
+    with pytest.raises(InvalidLoadProfile) as refused:
+        read(csv_file(ROWS, f"{quote}Datum{quote},Wert (kW){',' * 50_000}"))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert refused.value.count == 672
+    assert refused.value.problems[0].message == "The row has 2 fields where the header has 50002."
+    assert (refused.value.problems[0].row, refused.value.problems[0].code) == (2, "wrong_width")
+    assert peak < 60_000_000
+
+
+def test_the_longest_header() -> None:
+    """One byte more is refused, before a name is read."""
+    names = f"Datum,Wert (kW){(',' + 'x' * 99) * 20_000}"[: texts.LONGEST_HEADER - 1]
+    assert {problem[2] for problem in problems(csv_file(ROWS, names))} == {"wrong_width"}
+    (problem,) = refused(csv_file(ROWS, f"{names}x"))
+    assert (problem.row, problem.code) == (1, "bad_header")
+    assert problem.message.startswith("The header has more than 2,000,000 bytes.")
 
 
 CELLS = {

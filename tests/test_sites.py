@@ -142,6 +142,22 @@ def test_a_wide_column_in_kwh_is_that_sites_problem() -> None:
     np.testing.assert_array_equal(converted.power, 4 * POWER["Süd"])
 
 
+def test_a_wide_column_is_named_for_all_but_its_unit() -> None:
+    """Names that end in "in" keep it; "in kW" is the unit with its preposition."""
+    names = ["Main kW", "Solar in kW", "Berlin_kWh", "Dublin [kW]", "Admin", "Haus 1 in_kW", "Turin  KW"]
+    rows = [f"{stamp};{';'.join('1' for _ in names)}" for stamp in STAMPS]
+    read = sites(csv_file(rows, f"Datum;{';'.join(names)}"))
+    assert [site.name for site in read.sites] == ["Main", "Solar", "Berlin", "Dublin", "Haus 1", "Turin"]
+
+
+def test_of_very_many_columns_that_are_not_read_the_first_are_named() -> None:
+    """A wide file may have thousands of others; one note counts the rest."""
+    rows = [f"{row};{';' * 2_999}" for row in wide_rows()]
+    notes = sites(csv_file(rows, f"{WIDE}{';x' * 3_000}")).notes
+    assert len(notes) == 21
+    assert notes[-1] == "2980 more columns are not read, for the same reason."
+
+
 def test_columns_of_a_wide_file_that_are_not_read_are_noted() -> None:
     """A column without the unit kW could be a site that was forgotten: the answer says that it is not read."""
     header = WIDE.replace("Süd [kW]", "Süd")
