@@ -71,7 +71,8 @@ class GridCheck:
         if STEP % step == np.timedelta64(0):
             message += f"Send quarter-hours{self._offer('average', ', or let /forecast average the rows to them')}."
         else:
-            message += "Send quarter-hours: one row every 15 minutes. Longer steps cannot be made shorter."
+            longer = " Longer steps cannot be made shorter." if step > STEP else ""
+            message += f"Send quarter-hours: one row every 15 minutes.{longer}"
         return Problem(None, self.column, "wrong_step", message)
 
     def _mixed(self, known: Positions) -> Iterator[Problem]:
@@ -89,7 +90,7 @@ class GridCheck:
     def _off_grid(self, at: int) -> Problem:
         what = "a full quarter-hour (:00, :15, :30 or :45)" if self.step == STEP else f"the step of {self.step}"
         beyond = self.time[at].astype(np.int64) % self.step.astype(np.int64) * np.timedelta64(1, "s")
-        near = min(beyond, self.step - beyond) < SNAP
+        near = min(beyond, self.step - beyond) < SNAP and may_snap(self.step)
         offer = self._offer("off_grid", "; let /forecast move it there") if near else ""
         return Problem(int(self.rows[at]), self.column, "off_grid", f"{self.written(at)} is not on {what}{offer}.")
 
@@ -140,6 +141,11 @@ class GridCheck:
     def _offer(self, code: str, deed: str) -> str:
         """Say which repair would do a deed, to who has not asked for it."""
         return "" if code in self.repair else f"{deed}: repair={code}"
+
+
+def may_snap(step: np.timedelta64) -> bool:
+    """Tell whether rows of such a step may be moved onto it: there is room between what belongs to two places."""
+    return bool(step > 2 * SNAP)
 
 
 def by_time(time: Instants) -> tuple[Instants, Positions]:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from processing.cells import Positions
 from processing.errors import Problem
-from processing.grid import LONGEST_GAP, SNAP, STEP, order, other_steps, usual_step
+from processing.grid import LONGEST_GAP, SNAP, STEP, may_snap, order, other_steps, usual_step
 from processing.written import Instants, Mask
 
 CODES = ("kwh", "off_grid", "sort", "duplicates", "gaps", "average")
@@ -104,12 +104,13 @@ class Workshop:
         seconds, grid = self.series.time.astype(np.int64), int(step.astype(np.int64))
         nearest = (seconds + grid // 2) // grid * grid
         off = nearest != seconds
-        moved = off & (np.abs(nearest - seconds) < SNAP.astype(np.int64)) & (grid > 2 * int(SNAP.astype(np.int64)))
-        if moved.any():
+        moved = off & (np.abs(nearest - seconds) < SNAP.astype(np.int64))
+        if moved.any() and may_snap(step):
             time = np.where(moved, nearest, seconds).astype("datetime64[s]")
             self.series = replace(self.series, time=time)
             count = int(moved.sum())
-            message = f"{count} time stamps less than half a minute off their full quarter-hour were moved onto it."
+            place = "full quarter-hour" if step == STEP else f"full {step / np.timedelta64(60, 's'):g} minutes"
+            message = f"{count} time stamps less than half a minute off their {place} were moved onto it."
             self._told("off_grid", int(self.series.rows[moved.argmax()]), self.time_name, count, message)
 
     def _sort(self) -> bool:

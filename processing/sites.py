@@ -18,7 +18,7 @@ from processing.groups import Rows, chunks, groups, joined
 from processing.header import Columns
 from processing.reading import LoadProfile, Reader
 from processing.sheet import Sheet, read_sheet
-from processing.table import Table, table_of
+from processing.table import MOST_ROWS, Table, check_length, table_of
 from processing.written import UNREAD, StampReader
 
 
@@ -72,11 +72,14 @@ def read_sites(body: Body, reader: Reader) -> LoadProfile | Sites:
     sheet = read_sheet(body, header.examine)
     columns = header.many_sites(sheet.header, sheet.header_row)
     if columns is None:
-        return reader.read(table_of(sheet, header.one_site(sheet.header, sheet.header_row)))
+        one = header.one_site(sheet.header, sheet.header_row)
+        check_length(len(sheet))
+        return reader.read(table_of(sheet, one))
     if not len(sheet):
         message = "The file has a header and no rows."
         raise InvalidLoadProfile([Problem(None, None, "too_short", message)])
     if columns.site is None:
+        check_length(len(sheet))
         tables, count = _wide(sheet, columns), len(columns.powers)
     else:
         of_sites = groups(sheet, columns.site)
@@ -86,6 +89,7 @@ def read_sites(body: Body, reader: Reader) -> LoadProfile | Sites:
 
 def _read(reader: Reader, name: str, table: Table) -> Site:
     try:
+        check_length(len(table.rows))
         return Site(name, reader.read(table))
     except InvalidLoadProfile as error:
         return Site.refused(name, error)
@@ -114,7 +118,8 @@ def _long(sheet: Sheet, columns: Columns, site: int, of_sites: Sequence[Rows]) -
     """Give a table for each group of rows."""
     columns = replace(columns, notes=())
     stamps = StampReader(sheet.column(columns.time, joined([some])) for some in chunks(len(sheet)))
-    for some in _together(of_sites):
+    enough = slice(MOST_ROWS + 1)  # rows of one site to refuse it
+    for some in _together([rows[enough] for rows in of_sites]):
         table = table_of(sheet, columns, joined(some), UNREAD)
         names = sheet.column(site, np.array([group[0] for group in some])).texts()
         first = 0

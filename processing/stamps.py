@@ -10,6 +10,7 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from processing.written import NEVER, Instants, Mask, Written
@@ -98,16 +99,23 @@ def _offset_from_to(zone: ZoneInfo, first: int, last: int) -> timedelta | None:
 def _tell_apart(earlier: Instants, later: Instants, doubled: Mask) -> Instants:
     """Choose between the two readings of a doubled hour: the one that continues the rows around it.
 
-    Rows are quarter-hours in a sequence, so a row's time follows from the nearest certain row before it (or,
-    at the start of a file, after it) and the number of rows between. Where neither reading fits, the earlier
-    one stays and the grid check names the break.
+    Rows are a sequence of one step, so a row's time follows from the nearest certain row before it (or, at the start
+    of a file, after it) and the number of rows between. The reading that lies nearer to it is taken, the earlier one
+    of two that are as near; the grid check names what is then broken.
     """
     certain = np.flatnonzero(~doubled & ~np.isnat(earlier))
     if not doubled.any() or not certain.size:
         return earlier
     at = np.flatnonzero(doubled)
     nearest = certain[np.maximum(np.searchsorted(certain, at) - 1, 0)]
-    expected = earlier[nearest] + (at - nearest) * np.timedelta64(900, "s")
+    expected = earlier[nearest] + (at - nearest) * _step(earlier, certain)
     time = earlier.copy()
-    time[at] = np.where(later[at] == expected, later[at], earlier[at])
+    time[at] = np.where(np.abs(later[at] - expected) < np.abs(earlier[at] - expected), later[at], earlier[at])
     return time
+
+
+def _step(time: Instants, certain: npt.NDArray[np.int64]) -> np.timedelta64:
+    """Return the most frequent distance of neighbouring certain rows; a quarter-hour where there are none."""
+    steps = np.diff(time[certain])[np.diff(certain) == 1]
+    values, counts = np.unique(steps[steps > np.timedelta64(0)], return_counts=True)
+    return values[counts.argmax()] if values.size else np.timedelta64(900, "s")

@@ -68,19 +68,23 @@ def read_table(body: Body) -> Table:
     columns = one_site(sheet.header, sheet.header_row)
     if columns.site is not None:
         _refuse_many(sheet, columns.site)
+    check_length(len(sheet))
     return table_of(sheet, columns)
 
 
-def table_of(sheet: Sheet, columns: Columns, rows: slice | Positions = EVERY, written: Written | None = None) -> Table:
-    """Return some rows of a sheet as a table; their stamps are read where it is not given what they say.
+def check_length(rows: int) -> None:
+    """Refuse a site of so many rows that to read them would take too much; before they are.
 
     Raises:
         InvalidLoadProfile: there are more than MOST_ROWS.
     """
-    count = len(sheet.rows(rows))
-    if count > MOST_ROWS:
-        message = f"A site has {count} rows. Send at most {MOST_ROWS} of one site; the newest ones count."
+    if rows > MOST_ROWS:
+        message = f"A site has more than {MOST_ROWS} rows. Send at most so many of one site; the newest ones count."
         raise InvalidLoadProfile([Problem(None, None, "too_long", message)])
+
+
+def table_of(sheet: Sheet, columns: Columns, rows: slice | Positions = EVERY, written: Written | None = None) -> Table:
+    """Return some rows of a sheet as a table; their stamps are read where it is not given what they say."""
     times, cells = sheet.column(columns.time, rows), sheet.column(columns.powers[0], rows)
     return Table(
         time_name=sheet.header[columns.time],

@@ -1,6 +1,7 @@
 """Repairs on request: what they change, what they tell, and what they leave alone."""
 
-from datetime import datetime, timedelta
+import random
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -110,6 +111,45 @@ def test_no_repair_is_named_that_would_not_be_made(fault: str) -> None:
     """Neither for holes of more than an hour, nor for stamps far from their place, nor in a doubled hour."""
     rows, _, zone, code = LEFT[fault]
     assert "repair=" not in refused(rows, "", zone)[code]
+
+
+def local_rows(seconds: int, first: int = 0, jitter: int = 0) -> list[str]:
+    """Return rows of a step from `first` seconds after noon of 29 October 2016 for a day, on a clock in Berlin."""
+    start = datetime(2016, 10, 29, 12, tzinfo=ZoneInfo("Europe/Berlin")).astimezone(UTC)
+    odd = random.Random(seconds)
+    instants = [start + timedelta(seconds=at + odd.randint(0, jitter)) for at in range(first, 86_400, seconds)]
+    return [
+        f"{one.astimezone(ZoneInfo('Europe/Berlin')):%Y-%m-%d %H:%M:%S},{5 + at * seconds // 900 % 7}"
+        for at, one in enumerate(instants)
+    ]
+
+
+@pytest.mark.parametrize("first", [0, 13 * 3_600], ids=["from noon", "from within the doubled hour"])
+@pytest.mark.parametrize("seconds, jitter", [(900, 0), (300, 0), (180, 0), (60, 0), (900, 6), (900, 20)])
+def test_a_doubled_hour_is_told_apart_at_any_step(seconds: int, jitter: int, first: int) -> None:
+    """Local rows that are averaged, or some seconds late, go on through the hour that the clock shows twice."""
+    profile = read(local_rows(seconds, first, jitter), "average,off_grid", "Europe/Berlin")
+    begin = np.datetime64("2016-10-29T10:00:00") + np.timedelta64(first, "s")
+    np.testing.assert_array_equal(profile.time, begin + np.timedelta64(900, "s") * np.arange((86_400 - first) // 900))
+
+
+def test_a_hole_before_a_doubled_hour_is_named_where_it_is() -> None:
+    """The rows after a missing one are still those of the hour that they are nearest to."""
+    rows = local_rows(900)
+    del rows[50]  # within the first of the two hours from two to three
+    assert refused(rows, "", "Europe/Berlin").keys() == {"gap"}
+
+
+@pytest.mark.parametrize("minutes, offered", [(1, False), (5, True)])
+def test_stamps_are_moved_where_the_step_leaves_room(minutes: int, offered: bool) -> None:
+    """Five seconds off a minute could as well be the minute before the next one's: no repair is named for that."""
+    rows = [moved(row, 5) for row in finer(minutes, 20)]
+    assert ("repair=off_grid" in refused(rows, "average")["off_grid"]) == offered
+    if offered:
+        (told, _) = read(rows, "average,off_grid").repairs
+        assert told.message == "60 time stamps less than half a minute off their full 5 minutes were moved onto it."
+    else:
+        assert "off_grid" in refused(rows, "average,off_grid")
 
 
 def test_incomplete_quarter_hours_at_the_ends_are_dropped_and_told() -> None:

@@ -19,7 +19,8 @@ from edge import answers, csv_answers
 from edge.answers import SiteAnswer, SiteForecasts
 from models.calibration import Intervals
 from models.card import ModelCard
-from processing import groups, powers, texts, written
+from processing import groups, powers, table, texts, written
+from processing import sites as reading
 from processing.cells import Body
 from processing.errors import InvalidLoadProfile
 from processing.pipeline import Preparation
@@ -123,6 +124,28 @@ def test_a_bad_site_does_not_spoil_the_others() -> None:
     assert good.profile is not None
     assert [(one.row, one.code) for one in bad.problems] == [(679, "not_a_number"), (683, "bad_time")]
     assert [(one.row, one.code) for one in gap.problems] == [(1350, "gap")]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 1, 0)])
+def test_a_site_that_is_too_long_does_not_spoil_the_others(
+    order: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each site's rows count for themselves, wherever it stands in the file."""
+    monkeypatch.setattr(table, "MOST_ROWS", 3 * 672)
+    monkeypatch.setattr(reading, "MOST_ROWS", 3 * 672)
+    week = [f"{stamp};{at % 13}" for at, stamp in enumerate(STAMPS)]
+    blocks = [
+        [f"short;{row}" for row in week],
+        [f"endless;{row}" for row in 4 * week],
+        [f"long;{row}" for row in csv_rows("2021-06-02 00:00:00", 3 * 672)],
+    ]
+    rows = [row.replace(",", ";") for at in order for row in blocks[at]]
+    read = {site.name: site for site in sites(csv_file(rows, LONG)).sites}
+    assert {name: len(site.profile.power) for name, site in read.items() if site.profile} == {
+        "short": 672,
+        "long": 2016,
+    }
+    assert [problem.code for problem in read["endless"].problems] == ["too_long"]
 
 
 def test_repairs_are_each_sites_own() -> None:
