@@ -118,8 +118,7 @@ def _long(sheet: Sheet, columns: Columns, site: int, of_sites: Sequence[Rows]) -
     """Give a table for each group of rows."""
     columns = replace(columns, notes=())
     stamps = StampReader(sheet.column(columns.time, joined([some])) for some in chunks(len(sheet)))
-    enough = slice(MOST_ROWS + 1)  # rows of one site to refuse it
-    for some in _together([rows[enough] for rows in of_sites]):
+    for some in _together(of_sites):
         table = table_of(sheet, columns, joined(some), UNREAD)
         names = sheet.column(site, np.array([group[0] for group in some])).texts()
         first = 0
@@ -130,13 +129,13 @@ def _long(sheet: Sheet, columns: Columns, site: int, of_sites: Sequence[Rows]) -
 
 
 def _together(of_sites: Iterable[Rows]) -> Iterator[list[Rows]]:
-    """Put groups together whose powers are worth to be read at once."""
+    """Put groups together whose powers are worth to be read at once; one that is too long is cut and ends them."""
     some: list[Rows] = []
     count = 0
     for rows in of_sites:
-        some.append(rows)
+        some.append(rows[: MOST_ROWS + 1])  # enough to be refused
         count += len(rows)
-        if count >= powers.CHUNK:
+        if count >= powers.CHUNK or len(rows) > MOST_ROWS:
             yield some
             some, count = [], 0
     if some:
