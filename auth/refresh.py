@@ -104,13 +104,14 @@ class RefreshTokens:
                 raise InvalidGrant  # a stranger's: for that nobody has to wait
             alone(connection)
             row = self._row(connection, token)
-            if row is None or row.client != client or now.timestamp() >= row.good_until:
+            if row is None or row.client != client:
                 raise InvalidGrant
-            if not row.used:
+            if row.used:  # however long ago: who has the next one may still go on with it
+                _end(connection, row.family, now)
+            elif now.timestamp() < row.good_until:
                 mine = REFRESH_TOKENS.c.hash == row.hash
                 connection.execute(REFRESH_TOKENS.update().where(mine).values(used=True))
                 return self._insert(connection, _family(row), access, now)
-            _end(connection, row.family, now)
         raise InvalidGrant
 
     def end(self, family: str, now: datetime) -> None:

@@ -137,12 +137,15 @@ class UserStore:
             connection.execute(USERS.update().where(same).values(password_hash=new))
 
     def set_disabled(self, name: str, *, disabled: bool) -> None:
-        """Shut a user out at once, tokens included, or let them in again.
+        """Shut a user out at once, tokens included, or let them in again, without the refresh tokens of before.
 
         Raises:
             UnknownUser: no user has this name.
         """
-        self._write(name, disabled=disabled)
+        name = _stored(name)
+        with self._changing(keep_admin=False) as connection:
+            alone(connection)
+            _set_disabled(connection, name, disabled=disabled)
 
     def change(
         self,
@@ -167,7 +170,7 @@ class UserStore:
             InvalidScope: see `auth.scopes.parse`.
             LastAdmin: nobody else may administer.
         """
-        values: dict[str, Any] = {} if disabled is None else {"disabled": disabled}
+        values: dict[str, Any] = {}
         if scopes is not None:
             values["scopes"] = written(parse(written(scopes)))
         if password_hash is not None:
@@ -178,6 +181,8 @@ class UserStore:
             if row is None:
                 raise UnknownUser(name)
             check(User.of_row(row))
+            if disabled is not None:
+                _set_disabled(connection, name, disabled=disabled)
             if values:
                 connection.execute(USERS.update().where(USERS.c.name == name).values(**values))
             return User.of_row(connection.execute(_ONE, {"wanted": name}).one())
@@ -270,6 +275,14 @@ class UserStore:
 
     def _now(self) -> int:
         return int(self._clock().timestamp())
+
+
+def _set_disabled(connection: sa.Connection, name: str, *, disabled: bool) -> None:
+    """Set the mark; forget the refresh tokens of who is shut out, else they were good again as soon as the user is."""
+    if disabled:
+        connection.execute(REFRESH_TOKENS.delete().where(REFRESH_TOKENS.c.user_name == name))
+    if not connection.execute(USERS.update().where(USERS.c.name == name).values(disabled=disabled)).rowcount:
+        raise UnknownUser(name)
 
 
 def _has_admin(connection: sa.Connection) -> bool:

@@ -345,6 +345,18 @@ def test_a_second_use_ends_the_family(place: Place) -> None:
     assert place.refresh(other["refresh_token"])
 
 
+def test_a_second_use_ends_the_family_whenever_it_comes(place: Place) -> None:
+    """A used token tells of a thief also when it would no longer be good itself."""
+    first = place.log_in()
+    place.clock.now += IDLE / 2
+    second = place.refresh(first["refresh_token"])
+    place.clock.now += IDLE * 3 / 4
+    with pytest.raises(InvalidGrant):
+        place.refresh(first["refresh_token"])
+    with pytest.raises(InvalidGrant):
+        place.refresh(second["refresh_token"])
+
+
 def test_of_two_at_once_one_succeeds_at_most(place: Place) -> None:
     """Threads that bring one refresh token at the same time never get two families."""
     token = place.log_in()["refresh_token"]
@@ -430,6 +442,26 @@ def test_a_change_of_the_user_ends_it(place: Place, change: str) -> None:
         users.remove("ada")
     with pytest.raises(InvalidGrant):
         place.refresh(token)
+
+
+@pytest.mark.parametrize("over_http", [True, False])
+def test_who_is_let_in_again_has_to_log_in(place: Place, over_http: bool) -> None:
+    """The refresh tokens of who was disabled do not come back; to enable who is enabled takes none away."""
+    token, users = place.log_in()["refresh_token"], UserStore(place.database, place.clock)
+
+    def set_disabled(*, disabled: bool) -> None:
+        if over_http:
+            users.change("ada", lambda _: None, disabled=disabled)
+        else:
+            users.set_disabled("ada", disabled=disabled)
+
+    set_disabled(disabled=False)
+    token = place.refresh(token)["refresh_token"]
+    set_disabled(disabled=True)
+    set_disabled(disabled=False)
+    with pytest.raises(InvalidGrant):
+        place.refresh(token)
+    assert place.log_in()
 
 
 def test_a_client_asks_for_no_more_tokens_than_requests(place: Place) -> None:
