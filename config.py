@@ -226,7 +226,10 @@ class Settings(BaseModel):
         str | None,
         Field(
             pattern=r"^https?://[^\s/@?#]+(/[^\s@?#]*)?$",
-            description="Collector that takes OpenTelemetry traces, as in http://collector:4318; unset, none are made.",
+            description=(
+                "Collector that takes OpenTelemetry traces, as in http://collector:4318; unset, none are made. "
+                "Credentials belong into LASTGANG_OTLP_HEADERS."
+            ),
         ),
     ] = None
     otlp_headers: Annotated[
@@ -359,7 +362,8 @@ def _from_file(environ: Mapping[str, str], name: str) -> str:
 
 def _sentence(fault: Any) -> str:
     name = str(fault["loc"][0])
-    given = "" if name in SECRETS else f"={fault['input']}"
+    # A user and password, or a key, may stand in a URL where none is wanted.
+    given = "" if name in SECRETS or {"@", "?"} & set(str(fault["input"])) else f"={fault['input']}"
     said = f"{PREFIX}{name.upper()}{given} cannot be used: {fault['msg']}. {Settings.model_fields[name].description}"
     if name == "port" and str(fault["input"]).startswith("tcp://"):
         said += " Kubernetes sets it so for a Service named lastgang: put `enableServiceLinks: false` into the pod."

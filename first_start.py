@@ -30,6 +30,7 @@ from auth.passwords import Passwords, strong_enough
 from auth.rotation import write_secret
 from auth.schema import prepare_database
 from auth.scopes import ALL, parse
+from auth.tokens import Tokens
 from auth.trusted import Trust, TrustedIssuer
 from auth.users import UserStore, canonical_name
 from config import Settings, SettingsError
@@ -73,7 +74,7 @@ def _prepare(settings: Settings, record: Recorder) -> FirstUser | None:
         _make_signing_key(settings, record)
         _make_certificate(settings, record)
     check_certificate(settings.certificate, settings.private_key)
-    token_keys(settings)
+    tokens_of(settings)
     trusted_issuer(settings)
     return _first_user(settings, record)
 
@@ -112,6 +113,22 @@ def token_keys(settings: Settings) -> list[Key]:
     # Both settings may hold the key while it is exchanged; what signs counts once.
     known = {key.kid: key for key in kept if key.kid != signs.kid}
     return [*known.values(), signs]
+
+
+def tokens_of(settings: Settings) -> Tokens:
+    """Return what issues and verifies tokens with these settings.
+
+    Raises:
+        SettingsError: a key as in `token_keys`, or a name that no token may hold.
+    """
+    try:
+        lifetime = timedelta(minutes=settings.token_minutes)
+        return Tokens(token_keys(settings), settings.issuer, settings.audience, lifetime)
+    except ValueError as error:
+        takes = (
+            "Set LASTGANG_ISSUER and LASTGANG_AUDIENCE to printable ASCII without blanks, quotes, brackets or backslash"
+        )
+        raise SettingsError(f"{error}. {takes}.") from None
 
 
 def derived_secret(settings: Settings, purpose: str) -> bytes:

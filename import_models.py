@@ -71,12 +71,14 @@ class Imported:
         new: whether it was stored now; False if the same content was there already.
         labels: the labels that this version bears now.
         changed: whether it was stored or labelled now.
+        stable: the version that answers by default; None if none does.
     """
 
     tag: str
     new: bool
     labels: tuple[Label, ...]
     changed: bool
+    stable: str | None
 
 
 def import_model(  # noqa: PLR0913  # the arguments of the command
@@ -114,7 +116,8 @@ def import_model(  # noqa: PLR0913  # the arguments of the command
             pin(store, model_card.name)  # or the new version would be stable by being the newest
     before = _labels(store, model_card.name)
     labels = _label(store, *wanted, label, new=new, by=by or person("import_models.py"))
-    return Imported(":".join(wanted), new=new, labels=labels.of(wanted[1]), changed=new or labels != before)
+    changed = new or labels != before
+    return Imported(":".join(wanted), new, labels.of(wanted[1]), changed, labels.stable)
 
 
 def import_source(source: str, *, sha256: str | None = None, **options: Any) -> Imported:
@@ -262,7 +265,7 @@ def _import_all(given: argparse.Namespace, record: Recorder) -> int:
     for source in given.sources:
         try:
             done = import_source(source, sha256=given.sha256, **options)
-        except ModelError as error:
+        except (ModelError, OSError) as error:
             print(f"refused: {error}", file=sys.stderr)
             record.tell("model.import", "refused", reason=type(error).__name__)
             refused += 1
@@ -280,7 +283,8 @@ def _said(done: Imported) -> str:
         return ""
     name, version = done.tag.split(":")
     trial = f"; it is the canary, at ?version={CANARY}" if CANARY in done.labels else "; it is not loaded"
-    return f"{trial}; another version is stable: python -m models label {name} {version} {STABLE}"
+    stable = "no version is stable yet" if done.stable is None else "another version is stable"
+    return f"{trial}; {stable}: python -m models label {name} {version} {STABLE}"
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ from edge.scraping import serve
 from edge.shedding import Load
 from edge.timing import stage
 from edge.turns import Turns
-from first_start import derived_secret, token_keys, trusted_issuer
+from first_start import derived_secret, tokens_of, trusted_issuer
 from models.batching import Batches
 from models.catalogue import Catalogue
 from models.slim_tensorflow import limit_retained_memory, limit_threads
@@ -170,8 +170,7 @@ def sampler() -> Sampler:
 @cache
 def tokens() -> Tokens:
     """Return what issues and verifies the tokens of this worker."""
-    lifetime = timedelta(minutes=settings.token_minutes)
-    return Tokens(token_keys(settings), settings.issuer, settings.audience, lifetime)
+    return tokens_of(settings)
 
 
 @cache

@@ -60,17 +60,31 @@ def anchor(text: str) -> Anchor:
     return Anchor(int(found[1]), found[2])
 
 
+def count(text: str) -> int:
+    """Read a number of lines.
+
+    Raises:
+        ValueError: it is none, or less than 0.
+    """
+    if (number := int(text)) < 0:
+        raise ValueError(text)
+    return number
+
+
 def moment(text: str) -> str:
     """Read ``2h``, ``3d``, a date or a time (UTC, if it has no offset); return it as the log writes it.
 
     Raises:
         ValueError: it is none of these.
     """
-    if ago := _AGO.fullmatch(text):
-        at = datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-    else:
-        at = datetime.fromisoformat(text)
-        at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    try:
+        if ago := _AGO.fullmatch(text):
+            at = datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        else:
+            at = datetime.fromisoformat(text)
+            at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(text) from error
     return at.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
@@ -98,7 +112,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     showing.add_argument("--since", type=moment, metavar="TIME", help="2h, 3d, 2026-11-24, 2026-11-24T08:00 (UTC)")
     showing.add_argument("--until", type=moment, metavar="TIME", help="as --since")
     showing.add_argument(
-        "--last", type=int, default=50, metavar="N", help="the last N of these lines; 0: all; default 50"
+        "--last", type=count, default=50, metavar="N", help="the last N of these lines; 0: all; default 50"
     )
     showing.add_argument("--json", action="store_true", help="the lines as they are")
     for one in (verifying, showing, heading):

@@ -15,6 +15,8 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TextIO
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from auth import client_command, scopes
 from auth.clients import ClientStore, canonical_id
 from auth.database import open_database
@@ -135,6 +137,10 @@ def run(  # noqa: PLR0913, PLR0917 - what it works on
             print(f"User {canonical_name(asked.name)} is {asked.verb}d.", file=out)
     except AuthError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except SQLAlchemyError as error:  # its own words hold the statement and what was to be written
+        reason = getattr(error, "orig", None) or type(error).__name__
+        print(f"error: the database cannot be used now ({reason}); nothing was changed, try again", file=sys.stderr)
         return 1
     except (EOFError, KeyboardInterrupt):
         print("\nerror: given up, nothing was changed", file=sys.stderr)

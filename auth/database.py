@@ -119,7 +119,7 @@ def connect(url: str) -> sa.Engine:
     """
     try:
         place = sa.make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # of a port that is no number
         raise UnusableDatabase("set", "this is no URL such as sqlite:////folder/users.db") from None
     try:
         return _sqlite(place) if place.get_backend_name() == "sqlite" else _server(place)

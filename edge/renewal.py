@@ -35,7 +35,10 @@ class Renewal:
         loop.call_later(EVERY, self.watch, loop, context)
 
     def look(self, context: ssl.SSLContext) -> None:
-        """Give the context the pair of files if they have changed since the last look; the first one only remembers."""
+        """Give the context the pair of files if they have changed since the last look.
+
+        The first look always does: seconds have passed since the server loaded them, and a pair may have been renewed.
+        """
         try:
             looks = tuple((it.st_ino, it.st_size, it.st_mtime_ns) for it in map(Path.stat, self._files))
         except OSError:  # being exchanged, or taken away: what was loaded goes on
@@ -43,8 +46,6 @@ class Renewal:
         if looks == self._seen:
             return
         first, self._seen = self._seen is None, looks
-        if first:
-            return
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*self._files, password=_no_password)
             context.load_cert_chain(*self._files, password=_no_password)
@@ -55,7 +56,8 @@ class Renewal:
                 *self._files,
             )
         else:
-            logger.info("A renewed certificate is used from now on")
+            if not first:
+                logger.info("A renewed certificate is used from now on")
 
 
 def _no_password() -> str:

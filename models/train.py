@@ -15,6 +15,7 @@ import os
 import platform
 import shutil
 import sys
+import zlib
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -107,10 +108,13 @@ def read_training(path: Path) -> Training:
     Raises:
         OSError: if it cannot be read.
         InvalidLoadProfile: if a site in it is not an unbroken run of quarter-hours.
-        ValueError: if the sites do not cover the same quarter-hours.
+        ValueError: if the sites do not cover the same quarter-hours, or a gzipped file is not whole.
     """
     body = path.read_bytes()
-    body = gzip.decompress(body) if path.suffix == ".gz" else body
+    try:
+        body = gzip.decompress(body) if path.suffix == ".gz" else body
+    except (EOFError, zlib.error) as error:
+        raise ValueError(f"{path} cannot be unpacked ({error}); copy it anew") from None
     own = {"name": path.name, "source": "given to models.train", "licence": "not stated"}
     data = SAMPLES.get(path.resolve(), own) | {"sha256": hashlib.sha256(body).hexdigest()}
     rules = Rules(accept=frozenset(plausibility.CODES))  # what its last week looks like is no matter of a whole year

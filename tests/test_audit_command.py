@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import PROJECT
 
-from audit.__main__ import anchor, main, moment
+from audit.__main__ import anchor, count, main, moment
 from audit.checking import extent_of, verify
 from audit.files import listed
 from audit.trail import Trail
@@ -134,9 +134,10 @@ def test_moments_and_anchors() -> None:
     assert moment("2026-11-24T08:00+01:00") == "2026-11-24T07:00:00.000000Z"
     assert moment("1h") > moment("2h") > moment("3d")
     assert anchor("12:" + "0" * 64).seq == 12
-    for refused, text in ((moment, "yesterday"), (anchor, "12"), (anchor, "12:xyz")):
+    long_ago = (moment, "999999d"), (moment, r"0001-01-01T00:00\+14:00")
+    for refused, text in (*long_ago, (moment, "yesterday"), (anchor, "12"), (anchor, "12:xyz"), (count, "-1")):
         with pytest.raises(ValueError, match=text):
-            refused(text)
+            refused(text.replace("\\", ""))
 
 
 def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:

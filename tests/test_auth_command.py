@@ -355,3 +355,14 @@ def test_terminal(tmp_path: Path, again: str, status: int, words: str) -> None:
     os.close(terminal)
     assert os.waitstatus_to_exitcode(ended) == status
     assert PASSWORD.encode() not in shown
+
+
+def test_a_database_that_cannot_be_used_is_told_without_what_was_written(
+    command: Command, users: UserStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line and 1; the library's own words would hold the statement, and the hash in it."""
+    with users._database.engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE users")
+    assert command("add", "ada")[0] == 1
+    told = capsys.readouterr().err
+    assert told == "error: the database cannot be used now (no such table: users); nothing was changed, try again\n"

@@ -115,7 +115,6 @@ BAD = [
     ("PORT", "tcp://10.0.0.1:8443"),  # what Kubernetes sets for a service of this name
     ("HOST", "example.org"),
     ("OTLP_ENDPOINT", "collector:4318"),
-    ("OTLP_ENDPOINT", "http://user:password@collector:4318"),
     ("ENV", "prod"),
     ("WORKERS", "many"),
     ("MAX_BODY_BYTES", "10MB"),
@@ -128,6 +127,15 @@ def test_a_bad_setting_is_named(name: str, value: str) -> None:
     """The sentence names the variable, its value and what it is for."""
     with pytest.raises(SettingsError, match=re.escape(f"{PREFIX}{name}={value} cannot be used")):
         load_settings({PREFIX + name: value})
+
+
+@pytest.mark.parametrize("value", ["http://ada:hidden@collector:4318", "https://collector/v1?api-key=hidden"])
+def test_credentials_in_a_url_are_not_repeated(value: str) -> None:
+    """They would stand in the log of the start; the sentence says where they belong."""
+    with pytest.raises(SettingsError, match="OTLP_ENDPOINT cannot be used") as refusal:
+        load_settings({"LASTGANG_OTLP_ENDPOINT": value})
+    assert "hidden" not in str(refusal.value)
+    assert "LASTGANG_OTLP_HEADERS" in str(refusal.value)
 
 
 def test_a_port_from_kubernetes_is_explained() -> None:

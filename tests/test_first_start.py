@@ -166,6 +166,9 @@ MISSING = {
     "first password": ({"first_password": ""}, "LASTGANG_FIRST_PASSWORD_FILE"),
     "weak signing key": ({"signing_key": "secret"}, "LASTGANG_SIGNING_KEY: .* at least 32"),
     "weak password": ({"first_password": "admin"}, "LASTGANG_FIRST_PASSWORD"),
+    "an issuer of two words": ({"issuer": "Lastgang Dev"}, "issuer .*'Lastgang Dev'.* LASTGANG_ISSUER"),
+    "an audience beyond ASCII": ({"audience": "https://größe.example"}, "audience .* LASTGANG_AUDIENCE"),
+    "no such port": ({"database_url": "postgresql+psycopg://db:x/lastgang"}, "LASTGANG_DATABASE_URL"),
     "no such certificate": ({"tls_cert_file": "/nowhere.crt"}, "LASTGANG_TLS_CERT_FILE: /nowhere.crt"),
     "no database": ({"database_url": "sqlite:////nowhere/users.db"}, "LASTGANG_DATABASE_URL"),
 }

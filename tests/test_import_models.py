@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from toy import QUIET, card_of, keras_folder, keras_model, members, model_folder, save_model, write_members
 
-from import_models import SHIPPED, SHIPPED_IMPORT, import_model, main
+from import_models import SHIPPED, SHIPPED_IMPORT, _said, import_model, main
 from models.card import CARD
 from models.catalogue import Catalogue
 from models.errors import InvalidCard, ModelError, RefusedWeights
@@ -140,9 +140,10 @@ def test_label_decides_what_answers(
 def test_first_version_of_a_name_gets_what_was_asked_for(
     label: Any, expected: set[str], tmp_path: Path, store: Store
 ) -> None:
-    """A first version that came in on trial is not stable for want of another."""
-    import_model(model_folder(tmp_path / "mine"), store=store, label=label)
+    """A first version that came in on trial is not stable for want of another, and the import says so."""
+    done = import_model(model_folder(tmp_path / "mine"), store=store, label=label)
     assert set(current(store.folder("toy"), store.entries()).labels) == expected
+    assert ("no version is stable yet" in _said(done)) == (label is not None)
 
 
 def chosen_by_import(store: Store, folders: list[Path]) -> None:

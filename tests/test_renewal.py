@@ -5,6 +5,7 @@ import logging
 import ssl
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,36 @@ def test_a_link_that_is_turned_is_followed(tmp_path: Path) -> None:
         (tmp_path / "new").symlink_to("secret2")
         (tmp_path / "new").replace(tmp_path / "data")
         wait_until(lambda: serial(server) == 2)
+
+
+def test_a_pair_that_is_renewed_while_the_service_starts_is_taken(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Between the server's own reading of the files and the first look lie the seconds in which models are loaded."""
+    caplog.set_level(logging.INFO, "lastgang")
+    pem = tmp_path / "tls.pem"
+    make_certificate(pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    make_certificate(pem, serial=2)
+    Renewal(pem, pem).look(context)
+    assert served(context) == 2
+    assert not caplog.records
+
+
+def served(context: ssl.SSLContext) -> int:
+    """Return the number of the certificate that a context shows, by a handshake in memory."""
+    trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+    ways = ssl.MemoryBIO(), ssl.MemoryBIO()
+    sides = context.wrap_bio(*ways, server_side=True), trusting.wrap_bio(*reversed(ways))
+    for _ in range(3):
+        for side in sides:
+            with suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+    shown = sides[1].getpeercert(binary_form=True)
+    assert shown
+    return x509.load_der_x509_certificate(shown).serial_number
 
 
 def test_what_cannot_be_used_is_told_once_and_left(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

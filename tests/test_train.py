@@ -121,6 +121,13 @@ def test_many_sites_are_trained_on_together(tmp_path: Path, shop: bytes, capsys:
     assert capsys.readouterr().err == "models.train: there is no site north; there is a, b\n"
 
 
+def test_a_gzipped_file_that_is_not_whole_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As a copy that was broken off leaves it: a sentence, and 1."""
+    (half := tmp_path / "shop.csv.gz").write_bytes(SHOP.read_bytes()[:10_000])
+    assert main([str(half), "--out", str(tmp_path / "out")]) == 1
+    assert f"{half} cannot be unpacked" in capsys.readouterr().err
+
+
 def test_sites_must_cover_the_same_quarter_hours(tmp_path: Path, shop: bytes) -> None:
     """Sites of different spans are refused by name and span."""
     with pytest.raises(ValueError, match=r"site b covers 2016-01-01T23:00:00Z to .* cut all to the same"):
