@@ -85,8 +85,8 @@ def served(context: ssl.SSLContext) -> int:
     """Return the number of the certificate that a context shows, by a handshake in memory."""
     trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
-    ways = ssl.MemoryBIO(), ssl.MemoryBIO()
-    sides = context.wrap_bio(*ways, server_side=True), trusting.wrap_bio(*reversed(ways))
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    sides = context.wrap_bio(there, back, server_side=True), trusting.wrap_bio(back, there)
     for _ in range(3):
         for side in sides:
             with suppress(ssl.SSLWantReadError):
