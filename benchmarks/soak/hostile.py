@@ -256,13 +256,15 @@ def broken_csv(dice: random.Random) -> bytes:
     header, *rows = week().splitlines()
     at = dice.randrange(len(rows))
     time_of, _, _ = rows[at].partition(b",")
-    cell = dice.choice([b"", b"abc", b"1e400", b"nan", b"=1+1", b"\xff\xfe", b"1" * 5_000])
+    cell = dice.choice([b"", b"abc", b"1e400", b"nan", b"=1+1", b"\xff\xfe", b"1" * 5_000, b"9" * 100_000 + b"x"])
     kinds: list[Callable[[], list[bytes]]] = [
         lambda: [header, *rows[:at], time_of + b"," + cell, *rows[at + 1 :]],
         lambda: [header, *rows[:at]],
         lambda: [header, *rows[:at], *rows[at + 1 :]],
         lambda: [header, *reversed(rows)],
         lambda: [b"a,b", *rows],
+        lambda: [header + b"," + b"_" * 100_000 + b"x", *rows],
+        lambda: [header + b"," * 50_000, *rows],
         lambda: [header, *rows[:at], b'"' + rows[at], *rows[at + 1 :]],
         lambda: [b"\0" * 1_000],
         lambda: [b"\n".join([header, *rows]).decode().encode("utf-16")],

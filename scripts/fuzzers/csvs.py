@@ -33,6 +33,8 @@ PIECES = [
     *(b"nan", b"inf", b"-", b"+", b"1e999", b"1e5", b"0.1234567890123456789", b"1.234,5", b".", b"9" * 30, b"\x1c"),
     *(b"2016-10-30 02:15:00", b"2016-03-27 02:30:00", b"30.10.2016 02:15", b"+02:00", b"Z", b"24:00", b"2016-02-29"),
     *(b"Datum", b"site", b"Wert (kW)", b"Verbrauch (kWh)", b"a [kW]", b"b kWh", b" " * 70, b"x" * 100, "ü".encode()),
+    # What takes the square of its length would take half a minute and more.
+    *(b"9" * 20_000 + b"x", b"_" * 20_000 + b"x", b"(" * 20_000, b"," * 5_000, b" " * 20_000),
 ]
 
 

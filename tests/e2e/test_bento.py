@@ -15,6 +15,7 @@ ROOTS = {
     "bentofile.yaml",
     "config.py",
     "first_start.py",
+    "garbage.py",
     "import_models.py",
     "probe.py",
     "service.py",
