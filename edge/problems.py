@@ -61,7 +61,7 @@ from models.errors import (
     UnknownVersion,
     VersionNotLoaded,
 )
-from processing.errors import InvalidLoadProfile
+from processing.errors import KEPT, InvalidLoadProfile
 
 logger = logging.getLogger("lastgang")
 
@@ -69,7 +69,7 @@ MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:lastgang:problem:"
 INSTANCE_PREFIX = "urn:lastgang:request:"  # and the id that the log and the header X-Request-Id have
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
-SHOWN = 100  # problems of a CSV that are listed in full; the rest is counted
+SHOWN = KEPT  # problems that are listed in full; the rest is counted
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,14 @@ is read where its request is. What takes longer than some milliseconds would kee
 it goes to one of a few threads, for which requests queue.
 
 No thread can be stopped from outside. So one whose request was given up counts until its work has ended: otherwise each
-request that takes too long would leave one more at work behind it.
+request that takes too long would leave one more at work behind it. Work that may take long asks between its steps
+whether it is `still_wanted`.
 """
 
 import asyncio
 from collections.abc import Callable
+from contextvars import ContextVar
+from threading import Event
 from typing import TypeVar
 
 import anyio.to_thread
@@ -22,6 +25,23 @@ Result = TypeVar("Result")
 RETRY_AFTER = 5  # seconds
 SHORT = 131_072  # bytes of a CSV: seven weeks of one site, which take about 3 ms
 FEW_NAMES = 4_096  # bytes of its first line; a header of 100 kB takes half a second
+FEW_ROWS = 5_000  # with which it is that; 128 kB of rows of three bytes, each with a problem, take a fifth of a second
+_given_up: ContextVar[Event | None] = ContextVar("given_up", default=None)
+
+
+class GivenUp(Exception):
+    """Nobody waits any more for the request whose work this is."""
+
+
+def still_wanted() -> Callable[[], None]:
+    """Return what raises GivenUp, in any thread, as soon as the request is given up whose work calls this."""
+    given_up = _given_up.get()
+
+    def check() -> None:
+        if given_up is not None and given_up.is_set():
+            raise GivenUp
+
+    return check
 
 
 class Turns:
@@ -44,12 +64,13 @@ class Turns:
         """
         if self._limiter.statistics().tasks_waiting >= self._waiting:
             raise Overloaded(RETRY_AFTER)
-        begun = given_up = False
+        begun, given_up = False, Event()
 
         def working() -> tuple[list[Result], BaseException | None]:
             nonlocal begun
             begun = True
-            if given_up:  # in this very moment
+            _given_up.set(given_up)  # in this thread's context
+            if given_up.is_set():  # in this very moment
                 return [], Overloaded(RETRY_AFTER)
             try:
                 return [work()], None
@@ -60,7 +81,7 @@ class Turns:
         try:
             results, error = await asyncio.shield(task)
         except asyncio.CancelledError:
-            given_up = True
+            given_up.set()
             if not begun:
                 task.cancel()
             raise
@@ -75,7 +96,8 @@ class Turns:
 
     async def by_size(self, upload: Body, work: Callable[[], Result]) -> Result:
         """Do here what needs so little time with this upload that nobody minds, and the rest in a thread."""
-        short = len(upload) <= SHORT and upload.find(b"\n", 0, FEW_NAMES) >= 0
+        few_names = len(upload) <= SHORT and upload.find(b"\n", 0, FEW_NAMES) >= 0
+        short = few_names and upload.count(b"\n") <= FEW_ROWS
         return work() if short else await self.long(work)
 
     def counts(self) -> tuple[int, int]:

@@ -20,6 +20,7 @@ from edge.audited import tell_input
 from edge.errors import BodyTooLarge, BodyTooSlow, MalformedUpload, UnsupportedMediaType
 from edge.shedding import Load, Room
 from edge.timing import stage
+from edge.turns import SHORT
 from processing.cells import Body
 
 # The parser warns of what a client has done wrong; the client is told, and no stranger may fill the log.
@@ -97,7 +98,11 @@ async def read_file(scope: Scope, receive: Receive, max_bytes: int, room: Room) 
     if media_type == "text/csv":
         return body
     file = plain_file(headers["content-type"], body)
-    return await _only_file(headers, bytes(body)) if file is None else file
+    if file is not None:
+        return file
+    if len(body) <= SHORT:
+        return await _only_file(headers, bytes(body))
+    return await asyncio.to_thread(lambda: asyncio.run(_only_file(headers, bytes(body))))
 
 
 def plain_file(content_type: str, body: Body) -> Body | None:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from edge.answers import SiteAnswer
 from edge.timing import stage
+from edge.turns import still_wanted
 from forecasting.power import await_compiled, power
 from forecasting.rolling import intervals
 from models.catalogue import ServedModel
@@ -33,6 +34,7 @@ def site_forecasts(model: ServedModel, sites: Sites, levels: Sequence[float] = (
         StillCompiling: as `await_compiled` does, before the first site is read; with levels later, too.
     """
     await_compiled(model, sites.count)
+    sites.before_each(still_wanted())
     waiting = iter(sites)
     while some := _next(waiting):
         yield from _some(model, some, levels)

@@ -14,6 +14,7 @@ import numpy as np
 from edge.errors import InvalidQuery
 from edge.judgements import Judgement
 from edge.queries import LONGEST_STRIDE
+from edge.turns import still_wanted
 from forecasting.bulk import without_forecast
 from forecasting.rolling import Rolled, prior, rolled
 from models.anomalies import Anomalies, anomalies
@@ -133,7 +134,12 @@ def _finite(model: ServedModel, past: Rolled) -> Rolled:
 
 
 def _bound(card: ModelCard, read: LoadProfile | Sites, stride: int | None = None) -> None:
-    """Refuse more forecasts than `MOST`; without a stride to be made longer the file has to be shorter."""
+    """Refuse more forecasts than `MOST`; without a stride to be made longer the file has to be shorter.
+
+    The first to read the sites.
+    """
+    if isinstance(read, Sites):
+        read.before_each(still_wanted())
     profiles = [read] if isinstance(read, LoadProfile) else [one.profile for one in read.sites if one.profile]
     rows = np.array([len(profile.power) for profile in profiles], np.int64) - card.horizon - WEEK
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from edge.turns import still_wanted
 from forecasting.power import await_compiled, outputs, preparation
 from models.catalogue import ServedModel
 from processing.reading import LoadProfile
@@ -45,6 +46,7 @@ def replay(model: ServedModel, histories: Sequence[History]) -> list[Floats]:
 
     Raises:
         StillCompiling: as `await_compiled` does.
+        GivenUp: nobody waits for the answer any more.
     """
     ends = np.cumsum([len(history.origins) for history in histories], dtype=np.int64)
     total = int(ends[-1]) if len(ends) else 0
@@ -54,7 +56,10 @@ def replay(model: ServedModel, histories: Sequence[History]) -> list[Floats]:
     shape = (model.card.window, len(model.card.columns))
     answers = np.empty((total, model.card.horizon), np.float32)
 
+    check = still_wanted()
+
     def run(start: int) -> None:
+        check()
         stop = min(start + AT_ONCE, total)
         windows = np.empty((stop - start, *shape), np.float32)
         for at in range(int(np.searchsorted(ends, start, "right")), int(np.searchsorted(ends, stop, "left")) + 1):

@@ -7,10 +7,13 @@ ProcessingError
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
 
 T = TypeVar("T")
-KEPT = 1_000  # problems of one kind that get words; the others are counted, so that no file can fill the memory
+KEPT = 100  # problems of one kind that get words, as many as are shown; the others are counted
 
 
 @dataclass(frozen=True)
@@ -42,9 +45,10 @@ class Problems:
         self.kept += problems
         self.count += len(problems)
 
-    def each(self, places: Sequence[T], problem: Callable[[T], Problem]) -> None:
-        """Add a problem for each of the places, which come in the order of the rows."""
-        self.kept += map(problem, places[:KEPT])
+    def each(self, places: "Sequence[T] | npt.NDArray[Any]", problem: Callable[[T], Problem]) -> None:
+        """Add a problem for each of the places, a list or an array, which come in the order of the rows."""
+        first = places[:KEPT]
+        self.kept += map(problem, first.tolist() if isinstance(first, np.ndarray) else first)
         self.count += len(places)
 
     def join(self, other: "Problems") -> None:

@@ -53,7 +53,7 @@ class GridCheck:
         elif mixed := list(self._mixed(known)):
             found.add(*mixed)
         else:
-            found.each(off_grid.tolist(), self._off_grid)
+            found.each(off_grid, self._off_grid)
             found.join(self._order(known))
             found.join(self._gaps(known))
         return found
@@ -99,8 +99,8 @@ class GridCheck:
         found = Problems()
         again, late, first_at = order(self.time[known])
         before = {int(known[at]): int(self.rows[known[first]]) for at, first in zip(again, first_at, strict=True)}
-        found.each(known[again].tolist(), lambda at: self._duplicate(at, before[at]))
-        found.each(known[late].tolist(), self._unsorted)
+        found.each(known[again], lambda at: self._duplicate(at, before[at]))
+        found.each(known[late], self._unsorted)
         return found
 
     def _duplicate(self, at: int, first: int) -> Problem:
@@ -125,7 +125,7 @@ class GridCheck:
         # Unreadable stamps in between have a problem of their own, which may be all that is wrong.
         unreadable = np.cumsum(np.isnat(self.time))
         real = np.flatnonzero(missing > np.abs(unreadable[after] - unreadable[before]))
-        found.each(real.tolist(), lambda at: self._gap(int(missing[at]), int(before[at]), int(after[at])))
+        found.each(real, lambda at: self._gap(int(missing[at]), int(before[at]), int(after[at])))
         return found
 
     def _gap(self, missing: int, before: int, after: int) -> Problem:

@@ -10,6 +10,7 @@ import numpy as np
 
 from processing.cells import Positions
 from processing.errors import InvalidLoadProfile, Problem, shown
+from processing.header import check_number_of_sites
 from processing.powers import CHUNK
 from processing.sheet import Sheet
 
@@ -62,6 +63,7 @@ def _turns(sheet: Sheet, site: int, rows: range, known: dict[str, int]) -> tuple
     turned = np.append(rows.start == 0, (codes[:, 1:] != codes[:, :-1]).any(axis=0))
     turns, bad = np.flatnonzero(turned), np.flatnonzero((length == 0) | (length > LONGEST_NAME))
     ids = [known.setdefault(name, len(known)) for name in names.take(turns).texts()]
+    check_number_of_sites(len(known))
     return turns + before, np.array(ids, np.int64), bad[bad >= rows.start - before] + before
 
 

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from processing.errors import InvalidLoadProfile, Problem, shown
+from processing.errors import InvalidLoadProfile, Problem, Problems, shown
 
 TIME_NAMES = frozenset(
     {"datum", "date", "datetime", "dateandtime", "timestamp", "time", "zeit", "zeitstempel", "zeitpunkt"}
@@ -32,6 +32,7 @@ SITE_NAMES = frozenset(
 )
 _BETWEEN = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "_"  # a name and its unit
 MOST_NOTES = 20  # on single columns
+MOST_SITES = 100_000  # of one file
 
 _TIME_MISSING = "no time column (such as 'Datum', 'Zeitstempel' or 'timestamp')"
 _POWER_MISSING = "no power column (such as 'Wert (kW)', 'Leistung [kW]' or 'Power Consumption [kW]')"
@@ -85,7 +86,7 @@ def one_site(header: list[str], row: int) -> Columns:
         for at, kind in enumerate(kinds)
         if kind == "unit" and not found
     ]
-    problems += _doubled(header, row, "time", times) + _doubled(header, row, "power", found)
+    problems += [*_doubled(header, row, "time", times).kept, *_doubled(header, row, "power", found).kept]
     if not found and not problems:
         message = f"There is {_POWER_MISSING}. Send a file of one site here; many go to /forecast."
         problems.append(Problem(row, None, "bad_header", message))
@@ -107,7 +108,7 @@ def many_sites(header: list[str], row: int) -> Columns | None:
     sites = [at for at, kind in enumerate(kinds) if kind == "site"]
     if sites:
         if doubled := _doubled(header, row, "site", sites):
-            raise InvalidLoadProfile(doubled)
+            raise InvalidLoadProfile(doubled.kept, doubled.count)
         return one_site(header, row)
     powers = _in_kw(header, kinds)
     if len(powers) < 2:  # noqa: PLR2004
@@ -115,14 +116,16 @@ def many_sites(header: list[str], row: int) -> Columns | None:
     times = [at for at, kind in enumerate(kinds) if kind == "time"]
     problems = _doubled(header, row, "time", times)
     seen: set[str] = set()
+    again: list[int] = []
     for at in powers:
         name = site_name(header[at])
         if name in seen or not name:
-            message = f"The column {shown(header[at])} names no site, or one that another column names, too."
-            problems.append(Problem(row, header[at], "doubled_column", message))
+            again.append(at)
         seen.add(name)
+    problems.each(again, lambda at: _nameless(header[at], row))
     if problems:
-        raise InvalidLoadProfile(problems)
+        raise InvalidLoadProfile(problems.kept, problems.count)
+    check_number_of_sites(len(powers))
     energy = frozenset(at for at in powers if _unit(header[at])[1] == "kwh")
     read = {*powers, *times}
     others = [name for at, name in enumerate(header) if at not in read]
@@ -183,6 +186,26 @@ def _kind(name: str) -> Kind:
     return "power" if unit == "kw" else "unit"
 
 
-def _doubled(header: list[str], row: int, what: str, found: list[int]) -> list[Problem]:
+def check_number_of_sites(count: int) -> None:
+    """Refuse more sites than one file may have.
+
+    Raises:
+        InvalidLoadProfile: there are more than MOST_SITES.
+    """
+    if count > MOST_SITES:
+        message = f"The file has more than {MOST_SITES} sites. Send them in several files."
+        raise InvalidLoadProfile([Problem(None, None, "too_many_sites", message)])
+
+
+def _nameless(name: str, row: int) -> Problem:
+    message = f"The column {shown(name)} names no site, or one that another column names, too."
+    return Problem(row, name, "doubled_column", message)
+
+
+def _doubled(header: list[str], row: int, what: str, found: list[int]) -> Problems:
     words = f"is a second {what} column. {_REMEDIES[what]}"
-    return [Problem(row, header[at], "doubled_column", f"The column {shown(header[at])} {words}") for at in found[1:]]
+    problems = Problems()
+    problems.each(
+        found[1:], lambda at: Problem(row, header[at], "doubled_column", f"The column {shown(header[at])} {words}")
+    )
+    return problems

@@ -126,19 +126,28 @@ def _read_texts(cells: Sequence[str], rows: Positions, column: str) -> tuple[npt
     comma = _mostly_commas(cells) if mixed else commas
     marked = [cell.replace(",", ".") for cell in cells] if comma else list(cells)
     problems = Problems()
-    if not mixed and _PLAIN.issuperset("".join(marked)):
-        try:
-            power = np.array(marked, dtype=np.float64)
-        except ValueError:
-            pass
-        else:
-            if (np.abs(power) <= LARGEST).all():
-                return power, problems
+    power = None if mixed else _plain_numbers(marked)
+    if power is not None and (np.abs(power) <= LARGEST).all():
+        return power, problems
     refused = [at for at, cell in enumerate(cells) if _fault(cell, comma=comma)]
     problems.each(refused, lambda at: Problem(int(rows[at]), column, *(_fault(cells[at], comma=comma) or ("", ""))))
     for at in refused:
         marked[at] = "nan"
     return np.array(marked, dtype=np.float64), problems
+
+
+def _plain_numbers(cells: Sequence[str]) -> npt.NDArray[np.float64] | None:
+    """Return what the cells say if all are numbers; some at a time, so that other threads get their turn."""
+    parts = []
+    for at in range(0, len(cells), CHUNK):
+        some = cells[at : at + CHUNK]
+        if not _PLAIN.issuperset("".join(some)):
+            return None
+        try:
+            parts.append(np.array(some, dtype=np.float64))
+        except ValueError:
+            return None
+    return np.concatenate(parts) if parts else None
 
 
 def _mostly_commas(cells: Sequence[str]) -> bool:

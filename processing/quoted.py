@@ -9,7 +9,7 @@ import numpy as np
 
 from processing.cells import Body
 from processing.errors import KEPT, InvalidLoadProfile, Problem
-from processing.texts import pieces
+from processing.texts import LONGEST_HEADER, pieces
 from processing.widths import Records, fit
 
 
@@ -55,9 +55,17 @@ def _append(cells: list[bytes], buffer: bytearray, lengths: "array[int]") -> Non
     buffer += b"\n".join([*cells, b""])
 
 
+def _lines(body: Body, first: int) -> Iterator[str]:
+    for _, piece in pieces(body, first):
+        for line in io.StringIO(piece.decode(), newline=""):
+            if len(line) > LONGEST_HEADER:  # to cut it into cells would keep the interpreter from everybody else
+                message = f"A line has more than {LONGEST_HEADER:,} characters. Check the file's line ends."
+                raise InvalidLoadProfile([Problem(None, None, "not_csv", message)])
+            yield line
+
+
 def _records(body: Body, first: int, delimiter: str, row: int) -> Iterator[list[str]]:
-    lines = (line for _, piece in pieces(body, first) for line in io.StringIO(piece.decode(), newline=""))
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    reader = csv.reader(_lines(body, first), delimiter=delimiter, strict=True)
     try:
         for fields in reader:
             row += 1

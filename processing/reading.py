@@ -248,7 +248,7 @@ def _stamp_problems(table: Table, stamps: Stamps, time_zone: str) -> Problems:
         return Problem(int(table.rows[at]), table.time_name, "nonexistent_time", message)
 
     if stamps.unreadable.any():
-        problems.each(np.flatnonzero(stamps.unreadable & ~table.faulty).tolist(), unreadable)
+        problems.each(np.flatnonzero(stamps.unreadable & ~table.faulty), unreadable)
     if stamps.nonexistent.any():
-        problems.each(np.flatnonzero(stamps.nonexistent).tolist(), nonexistent)
+        problems.each(np.flatnonzero(stamps.nonexistent), nonexistent)
     return problems

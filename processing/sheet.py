@@ -22,6 +22,7 @@ from processing.widths import Widths
 
 DELIMITERS = (";", "\t", ",")
 EVERY = slice(None)
+LONGEST_NAME = 200  # characters of a column's name, which each problem of its rows repeats
 _SEPARATOR_LINE = re.compile(r"sep=.\r?\n?", re.IGNORECASE)
 Examine = Callable[[list[str]], tuple[int, str]]
 
@@ -107,8 +108,16 @@ def _header(line: str, row: int, examine: Examine) -> tuple[str, list[str]]:
             continue
         _, lacks = examine(names)
         if not lacks:
+            _check_names(names, row)
             return delimiter, names
         if len(names) > most:
             most, lacking = len(names), lacks
     message = f"The header is {shown(line.strip())}. It has {lacking}. Separate its names by comma, semicolon or tab."
     raise InvalidLoadProfile([Problem(row, None, "bad_header", message)])
+
+
+def _check_names(names: list[str], row: int) -> None:
+    for at, name in enumerate(names, 1):
+        if len(name) > LONGEST_NAME:
+            message = f"The name of column {at} has {len(name)} characters. Give it one of at most {LONGEST_NAME}."
+            raise InvalidLoadProfile([Problem(row, None, "bad_header", message)])

@@ -5,7 +5,7 @@ one site apart. The file is cut into cells as a whole; then the sites are read o
 for, each a table like any other, by the same rules.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -13,13 +13,15 @@ import numpy as np
 
 from processing import header, powers
 from processing.cells import Body
-from processing.errors import InvalidLoadProfile, Problem
+from processing.errors import KEPT, InvalidLoadProfile, Problem
 from processing.groups import Rows, chunks, groups, joined
 from processing.header import Columns
 from processing.reading import LoadProfile, Reader
 from processing.sheet import Sheet, read_sheet
 from processing.table import MOST_ROWS, Table, check_length, table_of
 from processing.written import UNREAD, StampReader
+
+MOST_TOLD = 10_000  # problems of a file's sites that are told, before each has but one
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Site:
     @classmethod
     def refused(cls, name: str, error: InvalidLoadProfile) -> "Site":
         """Make a site of the reasons why it is refused."""
-        return cls(name, None, error.problems, error.count)
+        return cls(name, None, error.problems[:KEPT], error.count)
 
 
 class Sites:
@@ -50,6 +52,20 @@ class Sites:
 
     def __iter__(self) -> Iterator[Site]:
         return self._each
+
+    def before_each(self, check: Callable[[], None]) -> None:
+        """Call `check` before each site is read from now on; what it raises ends the reading."""
+        sites = self._each
+
+        def checked() -> Iterator[Site]:
+            while True:
+                check()
+                site = next(sites, None)
+                if site is None:
+                    return
+                yield site
+
+        self._each = checked()
 
     @cached_property
     def sites(self) -> list[Site]:
@@ -84,7 +100,16 @@ def read_sites(body: Body, reader: Reader) -> LoadProfile | Sites:
     else:
         of_sites = groups(sheet, columns.site)
         tables, count = _long(sheet, columns, columns.site, of_sites), len(of_sites)
-    return Sites((_read(reader, name, table) for name, table in tables), columns.notes, count=count)
+    return Sites(_bounded(_read(reader, name, table) for name, table in tables), columns.notes, count=count)
+
+
+def _bounded(sites: Iterable[Site]) -> Iterator[Site]:
+    """Leave each site its first problem alone as soon as those before it have very many."""
+    told = 0
+    for site in sites:
+        few = site if told < MOST_TOLD else replace(site, problems=site.problems[:1])
+        told += len(few.problems)
+        yield few
 
 
 def _read(reader: Reader, name: str, table: Table) -> Site:

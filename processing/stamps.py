@@ -57,6 +57,8 @@ def _localise(clock: Instants, zone: ZoneInfo) -> tuple[Instants, Mask]:
     offset = _only_offset(clock, zone)
     if offset is not None:
         return clock - offset, np.zeros(len(clock), bool)
+    if np.isnat(clock).all():
+        return clock, np.zeros(len(clock), bool)
     local = pd.DatetimeIndex(clock)
     every = np.ones(len(local), bool)
     earlier, later = (

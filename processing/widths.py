@@ -60,7 +60,7 @@ class Widths:
             )
             found.add(Problem(self.first_row, None, "wrong_width", message))
         else:
-            found.each(np.flatnonzero(faulty).tolist(), self._problem)
+            found.each(np.flatnonzero(faulty), self._problem)
         return found
 
     def _decimal_commas(self) -> bool:

@@ -3,7 +3,11 @@
 import asyncio
 import gc
 import threading
+import time
 import weakref
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -11,7 +15,7 @@ import pytest
 from edge import shedding
 from edge.errors import Overloaded
 from edge.shedding import SMALL, Load, PlaceMiddleware, SheddingMiddleware
-from edge.turns import Turns
+from edge.turns import GivenUp, Turns, still_wanted
 
 PROBE, OTHER = {"type": "http", "path": "/livez"}, {"type": "http", "path": "/predict/gru"}
 
@@ -192,6 +196,53 @@ def test_long_work_that_was_given_up_keeps_its_thread(caplog: pytest.LogCaptureF
     asyncio.run(run())
     gc.collect()
     assert not caplog.records  # asyncio would tell here of an error that nobody has heard
+
+
+def test_long_work_that_was_given_up_ends_where_it_asks() -> None:
+    """Also in threads of its own; work that somebody waits for goes on, and so does what is no request's."""
+    ended = threading.Event()
+
+    def work() -> None:
+        check = still_wanted()
+        with ThreadPoolExecutor(1) as pool, suppress(GivenUp):
+            pool.submit(until_it_raises, check).result()
+        ended.set()
+
+    def until_it_raises(check: Callable[[], None]) -> None:
+        while True:
+            check()
+            time.sleep(0.005)
+
+    async def run() -> None:
+        turns = Turns(1, 9)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await turns.long(work)
+        assert await asyncio.to_thread(ended.wait, 10)
+        assert await turns.long(lambda: [still_wanted()()]) == [None]
+
+    asyncio.run(run())
+    still_wanted()()
+
+
+SIZES = [
+    ("a usual week", b"Datum,Wert (kW)\n" + b"2021-06-02 00:00:00,1.5\n" * 672, True),
+    ("very many rows", b"a\n" * 5_001, False),
+    ("very many names", b"a," * 2_100 + b"\n", False),
+    ("very many bytes", b"a\n" + b"x" * 131_072, False),
+]
+
+
+@pytest.mark.parametrize("upload, here", [size[1:] for size in SIZES], ids=[size[0] for size in SIZES])
+def test_what_is_short_is_done_at_once(upload: bytes, here: bool) -> None:
+    """On the event loop; what could keep it is done in a thread, however few bytes it has."""
+    threads: list[int] = []
+
+    async def run() -> None:
+        await Turns(1, 9).by_size(upload, lambda: threads.append(threading.get_ident()))
+
+    asyncio.run(run())
+    assert (threads == [threading.get_ident()]) == here
 
 
 def test_an_error_of_long_work_keeps_nothing_in_memory() -> None:

@@ -17,9 +17,11 @@ from toy import members
 
 from edge import answers, csv_answers
 from edge.answers import SiteAnswer, SiteForecasts
+from edge.turns import GivenUp
 from models.calibration import Intervals
 from models.card import ModelCard
 from processing import groups, powers, table, texts, written
+from processing import header as columns
 from processing import sites as reading
 from processing.cells import Body
 from processing.errors import InvalidLoadProfile
@@ -146,6 +148,45 @@ def test_a_site_that_is_too_long_does_not_spoil_the_others(
         "long": 2016,
     }
     assert [problem.code for problem in read["endless"].problems] == ["too_long"]
+
+
+@pytest.mark.parametrize("layout", ["long, a site after the other", "long, a time after the other", "wide"])
+def test_a_file_has_so_many_sites_at_most(layout: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three are good where three may be, and refused as a whole where it is two."""
+    monkeypatch.setattr(columns, "MOST_SITES", 3)
+    assert sites(FILES[layout]).count == 3
+    monkeypatch.setattr(columns, "MOST_SITES", 2)
+    with pytest.raises(InvalidLoadProfile, match="more than 2 sites"):
+        sites(FILES[layout])
+
+
+def test_of_very_many_bad_sites_the_first_problem_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer does not grow to a multiple of the file; every problem counts, and good sites are read as ever."""
+    rows = [row if row.startswith("north") else row.replace(":15:00", ":16:00") for row in long_rows()]
+    monkeypatch.setattr(reading, "MOST_TOLD", 100)
+    good, first, second = sites(csv_file(rows, LONG)).sites
+    assert good.profile is not None
+    assert (len(first.problems), len(second.problems)) == (100, 1)
+    assert first.problem_count == second.problem_count == 168
+
+
+def test_reading_ends_when_nobody_waits() -> None:
+    """What is asked before each site ends it: those before were read."""
+    read, seen = sites(FILES["wide"]), 0
+
+    def check() -> None:
+        if seen == 2:
+            raise GivenUp
+
+    def count(read: Sites) -> None:
+        nonlocal seen
+        for _ in read:
+            seen += 1
+
+    read.before_each(check)
+    with pytest.raises(GivenUp):
+        count(read)
+    assert seen == 2
 
 
 def test_repairs_are_each_sites_own() -> None:

@@ -223,3 +223,13 @@ def test_any_form_is_an_upload_or_refused(body: bytes) -> None:
         assert isinstance(send(body)["upload"], bytes)
     except RequestError as refused:
         assert str(refused)
+
+
+def test_a_large_form_for_the_parser_is_parsed_in_a_thread() -> None:
+    """The form of a client that writes more heads than usual: the same file, and the event loop is free meanwhile."""
+    content = b"a,b\n" * 50_000
+    head = b'--X\r\nContent-Disposition: form-data; name="file"; filename="f"\r\nContent-Length: 200000\r\n\r\n'
+    arrived = send(head + content + b"\r\n--X--\r\n", limit=1_000_000)
+    assert bytes(arrived["upload"]) == content
+    with pytest.raises(MalformedUpload, match="field 'file'"):
+        send(form(part("other", content)), limit=1_000_000)
