@@ -10,7 +10,7 @@ import sys
 import urllib.request
 from http import HTTPStatus
 
-EVERY_INTERFACE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # compared, not listened on
+EVERY_INTERFACE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # nosec B104  # compared, not listened on
 
 
 def ready(url: str) -> bool:
