@@ -142,10 +142,7 @@ class UserStore:
         Raises:
             UnknownUser: no user has this name.
         """
-        name = _stored(name)
-        with self._changing(keep_admin=False) as connection:
-            alone(connection)
-            _set_disabled(connection, name, disabled=disabled)
+        self._write(name, disabled=disabled)
 
     def change(
         self,
@@ -170,7 +167,7 @@ class UserStore:
             InvalidScope: see `auth.scopes.parse`.
             LastAdmin: nobody else may administer.
         """
-        values: dict[str, Any] = {}
+        values: dict[str, Any] = {} if disabled is None else {"disabled": disabled}
         if scopes is not None:
             values["scopes"] = written(parse(written(scopes)))
         if password_hash is not None:
@@ -181,10 +178,8 @@ class UserStore:
             if row is None:
                 raise UnknownUser(name)
             check(User.of_row(row))
-            if disabled is not None:
-                _set_disabled(connection, name, disabled=disabled)
             if values:
-                connection.execute(USERS.update().where(USERS.c.name == name).values(**values))
+                _update(connection, name, values)
             return User.of_row(connection.execute(_ONE, {"wanted": name}).one())
 
     def remove(self, name: str, *, keep_admin: bool = False) -> None:
@@ -240,9 +235,8 @@ class UserStore:
     def _write(self, name: str, **values: Any) -> None:
         name = _stored(name)
         with self._engine.begin() as connection:
-            change = connection.execute(USERS.update().where(USERS.c.name == name).values(**values))
-            if not change.rowcount:
-                raise UnknownUser(name)
+            alone(connection)  # no refresh token is exchanged meanwhile
+            _update(connection, name, values)
 
     def _of_password(self, password_hash: str) -> dict[str, Any]:
         after, changed = self._now() + 1, USERS.c.password_changed_at
@@ -277,11 +271,11 @@ class UserStore:
         return int(self._clock().timestamp())
 
 
-def _set_disabled(connection: sa.Connection, name: str, *, disabled: bool) -> None:
-    """Set the mark; forget the refresh tokens of who is shut out, else they were good again as soon as the user is."""
-    if disabled:
+def _update(connection: sa.Connection, name: str, values: dict[str, Any]) -> None:
+    """Change a user; forget the refresh tokens of who is shut out, else they were good again as soon as the user is."""
+    if values.get("disabled"):
         connection.execute(REFRESH_TOKENS.delete().where(REFRESH_TOKENS.c.user_name == name))
-    if not connection.execute(USERS.update().where(USERS.c.name == name).values(disabled=disabled)).rowcount:
+    if not connection.execute(USERS.update().where(USERS.c.name == name).values(**values)).rowcount:
         raise UnknownUser(name)
 
 

@@ -274,8 +274,9 @@ def _compile(call: _Call, shape: tuple[int, ...], *, xla: bool) -> _Call:
     tf = core()
     spec = tf.TensorSpec(shape, tf.float32)
     # No model that may be loaded brings Python of its own; to rewrite this line alone took a tenth of a second.
-    options = {"input_signature": [spec], "jit_compile": xla, "autograph": False}
-    function = tf.function(lambda x: tf.cast(call(x), tf.float32), **options)
+    function = tf.function(
+        lambda x: tf.cast(call(x), tf.float32), input_signature=[spec], jit_compile=xla, autograph=False
+    )
     concrete = function.get_concrete_function()
     captured = concrete.captured_inputs
     # `concrete(...)` would bind and check its arguments first, a fifth of a call for one window.

@@ -183,5 +183,10 @@ def other_steps(steps: npt.NDArray[np.timedelta64], step: np.timedelta64) -> lis
 
 def usual_step(time: Instants) -> np.timedelta64 | None:
     """Return the most frequent distance from a time to the next later one, or None where there is none."""
-    values, counts = np.unique(np.diff(by_time(time[~np.isnat(time)])[0]), return_counts=True)
+    return most_frequent(np.diff(by_time(time[~np.isnat(time)])[0]))
+
+
+def most_frequent(steps: npt.NDArray[np.timedelta64]) -> np.timedelta64 | None:
+    """Return the most frequent distance, the shortest of several; None of none."""
+    values, counts = np.unique(steps, return_counts=True)
     return values[counts.argmax()] if values.size else None

@@ -81,17 +81,16 @@ def one_site(header: list[str], row: int) -> Columns:
     powers = [at for at, kind in enumerate(kinds) if kind in {"power", "power?"}]
     energies = [at for at, kind in enumerate(kinds) if kind == "energy"]
     found = powers or energies
-    problems = [
-        Problem(row, header[at], "bad_unit", f"The column {shown(header[at])} is not in kW. Convert it to kW.")
-        for at, kind in enumerate(kinds)
-        if kind == "unit" and not found
-    ]
-    problems += [*_doubled(header, row, "time", times).kept, *_doubled(header, row, "power", found).kept]
+    others = [] if found else [at for at, kind in enumerate(kinds) if kind == "unit"]
+    problems = Problems()
+    problems.each(others, lambda at: _in_another_unit(header[at], row))
+    problems.join(_doubled(header, row, "time", times))
+    problems.join(_doubled(header, row, "power", found))
     if not found and not problems:
         message = f"There is {_POWER_MISSING}. Send a file of one site here; many go to /forecast."
-        problems.append(Problem(row, None, "bad_header", message))
+        problems.add(Problem(row, None, "bad_header", message))
     if problems:
-        raise InvalidLoadProfile(problems)
+        raise InvalidLoadProfile(problems.kept, problems.count)
     sites = [at for at, kind in enumerate(kinds) if kind == "site"]
     notes = (f"Column {header[found[0]]!r} names no unit: taken as kW.",) if kinds[found[0]] == "power?" else ()
     energy = frozenset(found) if not powers else frozenset[int]()
@@ -171,8 +170,8 @@ def _kind(name: str) -> Kind:
     """Say what a header names: 'power' is in kW, 'power?' has no unit, 'unit' has another one."""
     words, unit = _unit(name)
     base = re.sub(r"[\s_\-/\"]+", "", words).casefold()
-    if unit and base.removesuffix("in") in ENERGY_NAMES:  # "LeistungInKW"
-        base = base.removesuffix("in")
+    if unit and (shorter := base.removesuffix("in")) in ENERGY_NAMES:  # "LeistungInKW"
+        base = shorter
     if not unit:
         if base in TIME_NAMES:
             return "time"
@@ -195,6 +194,10 @@ def check_number_of_sites(count: int) -> None:
     if count > MOST_SITES:
         message = f"The file has more than {MOST_SITES} sites. Send them in several files."
         raise InvalidLoadProfile([Problem(None, None, "too_many_sites", message)])
+
+
+def _in_another_unit(name: str, row: int) -> Problem:
+    return Problem(row, name, "bad_unit", f"The column {shown(name)} is not in kW. Convert it to kW.")
 
 
 def _nameless(name: str, row: int) -> Problem:

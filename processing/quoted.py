@@ -9,7 +9,7 @@ import numpy as np
 
 from processing.cells import Body
 from processing.errors import KEPT, InvalidLoadProfile, Problem
-from processing.texts import LONGEST_HEADER, pieces
+from processing.texts import LONGEST_LINE, pieces
 from processing.widths import Records, fit
 
 
@@ -58,8 +58,8 @@ def _append(cells: list[bytes], buffer: bytearray, lengths: "array[int]") -> Non
 def _lines(body: Body, first: int) -> Iterator[str]:
     for _, piece in pieces(body, first):
         for line in io.StringIO(piece.decode(), newline=""):
-            if len(line) > LONGEST_HEADER:  # to cut it into cells would keep the interpreter from everybody else
-                message = f"A line has more than {LONGEST_HEADER:,} characters. Check the file's line ends."
+            if len(line) > LONGEST_LINE:  # to cut it into cells would keep the interpreter from everybody else
+                message = f"A line has more than {LONGEST_LINE:,} characters. Check the file's line ends."
                 raise InvalidLoadProfile([Problem(None, None, "not_csv", message)])
             yield line
 

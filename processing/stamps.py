@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from processing.grid import STEP, most_frequent
 from processing.written import NEVER, Instants, Mask, Written
 
 _DAY = 86_400
@@ -119,5 +120,5 @@ def _tell_apart(earlier: Instants, later: Instants, doubled: Mask) -> Instants:
 def _step(time: Instants, certain: npt.NDArray[np.int64]) -> np.timedelta64:
     """Return the most frequent distance of neighbouring certain rows; a quarter-hour where there are none."""
     steps = np.diff(time[certain])[np.diff(certain) == 1]
-    values, counts = np.unique(steps[steps > np.timedelta64(0)], return_counts=True)
-    return values[counts.argmax()] if values.size else np.timedelta64(900, "s")
+    usual = most_frequent(steps[steps > np.timedelta64(0)])
+    return STEP if usual is None else usual

@@ -11,7 +11,7 @@ from processing.cells import Body
 from processing.errors import InvalidLoadProfile, Problem
 
 PIECE = 262_144  # bytes that are looked at together; they stay in the processor's cache
-LONGEST_HEADER = 2_000_000  # bytes; the names of 20,000 sites, 100 bytes each
+LONGEST_LINE = 2_000_000  # bytes; a header with the names of 20,000 sites, 100 bytes each
 _MARK = b"\xef\xbb\xbf"  # of the byte order, as Excel writes it
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 # What no file needs for which the quick way is right: quotes, control characters, and the first bytes of the
@@ -37,12 +37,12 @@ def line(body: Body, at: int) -> tuple[int, str]:
     """Return where the line after the one at a position begins, and that line, which is the header or before it.
 
     Raises:
-        InvalidLoadProfile: it is longer than LONGEST_HEADER.
+        InvalidLoadProfile: it is longer than LONGEST_LINE.
     """
-    found = _LINE_END.search(body, at, at + LONGEST_HEADER + 1)
+    found = _LINE_END.search(body, at, at + LONGEST_LINE + 1)
     end = found.end() if found else len(body)
-    if end - at > LONGEST_HEADER:
-        longest = f"{LONGEST_HEADER:,} bytes"
+    if end - at > LONGEST_LINE:
+        longest = f"{LONGEST_LINE:,} bytes"
         message = f"The header has more than {longest}. Send fewer columns; the first line must be the header."
         raise _refused(_row(body, at), "bad_header", message)
     return end, body[at:end].decode()

@@ -192,7 +192,7 @@ def test_a_quoted_file_without_line_ends_is_refused() -> None:
 
 def test_the_longest_header() -> None:
     """One byte more is refused, before a name is read."""
-    names = f"Datum,Wert (kW){(',' + 'x' * 99) * 20_000}"[: texts.LONGEST_HEADER - 1]
+    names = f"Datum,Wert (kW){(',' + 'x' * 99) * 20_000}"[: texts.LONGEST_LINE - 1]
     assert {problem[2] for problem in problems(csv_file(ROWS, names))} == {"wrong_width"}
     (problem,) = refused(csv_file(ROWS, f"{names}x"))
     assert (problem.row, problem.code) == (1, "bad_header")
